@@ -1,0 +1,121 @@
+"""System checks: what is wrong with this installation, each with an id and a hint.
+
+``E`` stops commands, ``W`` says what is weaker. E001–E011 are wrong environment variables, found while settings load
+(``config_server/settings.py``); the rest look at what the settings point to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+LABEL_CLASH_HINT = "Each of the labels the product writes needs a name of its own."
+
+
+@register
+def environment_is_sound(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in settings.ENVIRONMENT_PROBLEMS]
+
+
+@register
+def rule_directory_is_usable(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    path = Path(settings.PROMETHEUS_RULE_DIR)
+    found = path
+    while not found.exists() and found != found.parent:
+        found = found.parent
+    if not found.is_dir():
+        message, hint = f"{found} is not a directory.", "Name another one in PROMETHEUS_RULE_DIR."
+        return [Error(message, hint=hint, id="alerts.E012")]
+    if not os.access(found, os.W_OK | os.X_OK):
+        message = f"The rule directory {path} cannot be written: {found} is closed to this user."
+        hint = "Give this user the right to write there, or name another one in PROMETHEUS_RULE_DIR."
+        return [Error(message, hint=hint, id="alerts.E012")]
+    return []
+
+
+@register
+def promtool_is_there(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    path = settings.PROMTOOL_PATH
+    if path is None:
+        return [
+            Warning(
+                "promtool was not found: rules are checked by the built-in parser only, which accepts some "
+                "expressions that Prometheus refuses; those are noticed at the reload and rolled back.",
+                hint="Install the promtool that came with your Prometheus, or set PROMTOOL_PATH.",
+                id="alerts.W001",
+            )
+        ]
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+        message = f"PROMTOOL_PATH {path} is not a program this user can run."
+        return [Error(message, hint="Name the promtool binary, or unset it to search the PATH.", id="alerts.E013")]
+    return []
+
+
+@register
+def labels_are_told_apart(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    found: list[CheckMessage] = []
+    if settings.TARGET_LABEL == settings.SCOPE_LABEL:
+        message = f"TARGET_LABEL and SCOPE_LABEL are both {settings.TARGET_LABEL!r}."
+        found.append(Error(message, hint=LABEL_CLASH_HINT, id="alerts.E014"))
+    wrong = [name for name in settings.DETERMINING_LABELS if not name.isidentifier() or not name.isascii()]
+    if wrong:
+        message = f"DETERMINING_LABELS holds what is no label name: {', '.join(wrong)}."
+        found.append(Error(message, hint="List label names, separated by commas.", id="alerts.E015"))
+    return found
+
+
+@register
+def severities_are_words(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    wrong = [word for word in settings.SEVERITIES if not word.isprintable() or len(word) > 50 or "{{" in word]
+    repeated = len(set(settings.SEVERITIES)) != len(settings.SEVERITIES)
+    if not wrong and not repeated:
+        return []
+    message = "SEVERITIES names one twice." if repeated else f"SEVERITIES holds {wrong[0]!r}."
+    hint = "List each severity once, separated by commas, as in critical,warning,info."
+    return [Error(message, hint=hint, id="alerts.E016")]
+
+
+@register(Tags.database)
+def namespace_labels_are_free(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> Any:
+    """Only where a database is checked too (``check --database default``, ``migrate``)."""
+    if not databases or "default" not in databases:
+        return []
+    from django.db import DatabaseError
+
+    from alerts.models import Namespace
+
+    own = (settings.TARGET_LABEL, settings.SCOPE_LABEL)
+    try:
+        taken = list(Namespace.objects.living().filter(label__in=own).values_list("name", "label"))
+    except DatabaseError:
+        return []  # before the first migration
+    return [
+        Error(
+            f"The namespace {name!r} is carried by the label {label!r}, which TARGET_LABEL or SCOPE_LABEL also names.",
+            hint=LABEL_CLASH_HINT,
+            id="alerts.E017",
+        )
+        for name, label in taken
+    ]
+
+
+@register
+def web_is_sound(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    found: list[CheckMessage] = []
+    if settings.DEBUG and settings.BASE_URL.startswith("https:"):
+        message = "DEBUG is on behind a public https address: error pages show source and settings."
+        found.append(Warning(message, hint="Unset DEBUG.", id="alerts.W002"))
+    if "*" in settings.ALLOWED_HOSTS and not settings.DEBUG:
+        message = "ALLOWED_HOSTS accepts every host name."
+        found.append(Warning(message, hint="List the names this server is reached by.", id="alerts.W003"))
+    if not settings.PROMETHEUS_RELOAD_ENABLED:
+        message = (
+            "PROMETHEUS_RELOAD_ENABLED is off: rule files are written, but nobody here makes Prometheus read them."
+        )
+        found.append(Warning(message, hint="Reload Prometheus yourself after each release.", id="alerts.W004"))
+    return found

@@ -1,0 +1,44 @@
+"""The policy revision: one number that every change of the policy moves on."""
+
+from __future__ import annotations
+
+from django.db import connection, models, transaction
+from django.db.models import F, Q
+
+
+class PolicyState(models.Model):
+    """The only row holds the revision; who wants to write takes this row first, so writers follow one another."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    revision = models.BigIntegerField(default=0)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="policy_state_single")]
+
+    def __str__(self) -> str:
+        return f"revision {self.revision}"
+
+    @classmethod
+    def current(cls) -> int:
+        """The revision of the last committed change; 0 before the first."""
+        return cls.objects.filter(pk=1).values_list("revision", flat=True).first() or 0
+
+    @classmethod
+    def lock(cls) -> int:
+        """Wait for every other writer, then the revision. Only inside a transaction."""
+        if not connection.in_atomic_block:
+            raise transaction.TransactionManagementError("the policy is written inside a transaction")
+        # SQLite has the lock since BEGIN IMMEDIATE and ignores the clause.
+        row = cls.objects.select_for_update().filter(pk=1).values_list("revision", flat=True).first()
+        if row is None:
+            cls.objects.get_or_create(pk=1)
+            return cls.lock()
+        return row
+
+    @classmethod
+    def bump(cls) -> int:
+        """The next revision, for the rows this transaction writes."""
+        cls.lock()
+        cls.objects.filter(pk=1).update(revision=F("revision") + 1)
+        return cls.current()

@@ -1,0 +1,68 @@
+"""``DATABASE_URL`` as Django wants it: SQLite made fit for several writers, PostgreSQL with a pool."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from config_server.environment import Environment
+
+SQLITE = "django.db.backends.sqlite3"
+POSTGRESQL = "django.db.backends.postgresql"
+HINT = "Use postgresql://user:password@host:5432/name or sqlite:////absolute/path.sqlite3."
+
+# A write takes its lock at BEGIN: two thirds of the transactions failed without it.
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
+}
+POOL = {"min_size": 1, "max_size": 10, "timeout": 10}
+
+
+def database(environment: Environment, var_dir: Path) -> dict[str, Any]:
+    """The default database. A wrong URL gives one that refuses every query, never another one than was meant."""
+    url = environment.given("DATABASE_URL")
+    if url is None:
+        path = var_dir / "config-server.sqlite3"
+        _make_private(path)
+        return _sqlite({"ENGINE": SQLITE, "NAME": str(path)}, var_dir)
+    try:
+        parsed: dict[str, Any] = dict(dj_database_url.parse(url))
+    except ValueError:
+        return _refused(environment, "cannot be read as a database URL.")
+    if parsed["ENGINE"] == SQLITE:
+        if parsed["NAME"] == ":memory:":
+            return _refused(environment, "names a database in memory, which web and worker cannot share.")
+        return _sqlite(parsed, var_dir)
+    if parsed["ENGINE"] == POSTGRESQL:
+        if not parsed["NAME"]:
+            return _refused(environment, "names no database.")
+        options = parsed.setdefault("OPTIONS", {})
+        options.setdefault("pool", dict(POOL))
+        return parsed
+    return _refused(environment, "is neither SQLite nor PostgreSQL.")
+
+
+def _sqlite(parsed: dict[str, Any], var_dir: Path) -> dict[str, Any]:
+    parsed["OPTIONS"] = {**SQLITE_OPTIONS, **parsed.get("OPTIONS", {})}
+    # Tests race threads against each other; a database in memory would lock differently.
+    parsed["TEST"] = {"NAME": str(var_dir / "test.sqlite3")}
+    return parsed
+
+
+def _make_private(path: Path) -> None:
+    # Password hashes live in it; WAL and shared memory files inherit the mode.
+    # There already, or not writable: then the first query says so.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _refused(environment: Environment, message: str) -> dict[str, Any]:
+    # The URL is not repeated: it may hold a password.
+    environment.wrong("alerts.E001", "DATABASE_URL", message, HINT)
+    return {"ENGINE": "django.db.backends.dummy"}
