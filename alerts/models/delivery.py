@@ -90,7 +90,7 @@ class CompiledKey(models.Model):
 
     server = models.CharField(max_length=100, default=DEFAULT_SERVER)
     kind = models.CharField(max_length=10, choices=RuleKind)
-    key = models.CharField(max_length=200)
+    key = models.CharField(max_length=255)
     release = models.ForeignKey(Release, on_delete=models.SET_NULL, null=True, related_name="+")
     payload = models.JSONField()
 
@@ -109,7 +109,7 @@ class ServerState(models.Model):
     loaded_revision = models.BigIntegerField(default=0)
     loaded_release = models.ForeignKey(Release, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     pinned_release = models.ForeignKey(Release, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    lease_holder = models.CharField(max_length=200, blank=True, default="")
+    lease_holder = models.CharField(max_length=255, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
     retry_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0, help_text="In a row; the next success clears it.")

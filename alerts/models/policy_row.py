@@ -28,7 +28,7 @@ class PolicyRow(models.Model):
     # Indexed: "what changed since revision R" is asked on every load of the policy.
     revision = models.BigIntegerField(default=0, db_index=True, editable=False)
     external_id = models.CharField(  # noqa: DJ001  (null: none, and any number of rows have none)
-        max_length=200, null=True, blank=True, help_text="Your own id for it; unique among what is not deleted."
+        max_length=255, null=True, blank=True, help_text="Your own id for it; unique among what is not deleted."
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

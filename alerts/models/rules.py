@@ -8,7 +8,7 @@ from django.db.models import Q
 from alerts.models.policy_row import PolicyRow, row_constraints, unique_among_living
 from alerts.models.topology import Group, Namespace, Target
 
-METRIC_LENGTH = 200
+METRIC_LENGTH = 255
 
 
 class RuleKind(models.TextChoices):
@@ -32,7 +32,7 @@ class Definition(PolicyRow):
 class AlertTemplate(Definition):
     """A reusable definition. Rules made from it copy it, so it holds none of them."""
 
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=255)
     description = models.TextField(blank=True, default="")
     query_template = models.TextField()
 
@@ -57,8 +57,8 @@ class AlertRule(Definition):
         OVERRIDE = "override"
         MERGE = "merge"
 
-    key = models.CharField(max_length=200)
-    name = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001
+    key = models.CharField(max_length=255)
+    name = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, null=True, blank=True, related_name="rules")
     group = models.ForeignKey(Group, on_delete=models.PROTECT, null=True, blank=True, related_name="rules")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, null=True, blank=True, related_name="rules")
@@ -74,7 +74,7 @@ class AlertRule(Definition):
         AlertTemplate, on_delete=models.SET_NULL, null=True, blank=True, related_name="rules", editable=False
     )
     created_from_template_name = models.CharField(  # noqa: DJ001
-        max_length=200, null=True, blank=True, editable=False
+        max_length=255, null=True, blank=True, editable=False
     )
 
     class Meta:

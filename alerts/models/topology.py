@@ -11,9 +11,9 @@ from alerts.models.policy_row import PolicyRow, row_constraints, unique_among_li
 class Namespace(PolicyRow):
     """A dimension of classification, carried on series by ``label``."""
 
-    name = models.CharField(max_length=100)
+    name = models.CharField(max_length=255)
     priority = models.IntegerField(default=0, help_text="Of two namespaces that both say something, the higher wins.")
-    label = models.CharField(max_length=100, help_text="The Prometheus label that carries it.")
+    label = models.CharField(max_length=255, help_text="The Prometheus label that carries it.")
     description = models.TextField(blank=True, default="")
 
     class Meta:
@@ -31,10 +31,10 @@ class Namespace(PolicyRow):
 class Group(PolicyRow):
     """A place in one namespace; the groups of a namespace form a tree."""
 
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=255)
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="groups")
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
-    label_value = models.CharField(max_length=200, help_text="Fixed at creation; a new name does not touch it.")
+    label_value = models.CharField(max_length=255, help_text="Fixed at creation; a new name does not touch it.")
     description = models.TextField(blank=True, default="")
 
     class Meta:
@@ -56,8 +56,8 @@ class Target(PolicyRow):
         ACTIVE = "active"
         DISABLED = "disabled"
 
-    hostname = models.CharField(max_length=253)
-    address = models.CharField(max_length=253, blank=True, default="", help_text="Empty: the hostname.")
+    hostname = models.CharField(max_length=255)
+    address = models.CharField(max_length=255, blank=True, default="", help_text="Empty: the hostname.")
     labels = models.JSONField(default=dict, blank=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     endpoints = models.JSONField(default=list, blank=True)
@@ -73,6 +73,10 @@ class Target(PolicyRow):
 
     def __str__(self) -> str:
         return self.hostname
+
+    def group_ids(self) -> list[int]:
+        """The ids of its groups, ascending; a prefetch of ``memberships`` saves the query."""
+        return sorted(membership.group_id for membership in self.memberships.all())
 
 
 class Membership(models.Model):
