@@ -1,0 +1,165 @@
+"""Fixtures every test may ask for. Servers are real, private to the worker that asked, and start on first use."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers import binaries
+from tests.servers.alertmanager import AlertmanagerServer
+from tests.servers.binaries import PrometheusBinaries
+from tests.servers.loopback import Exporter, Webhook
+from tests.servers.postgresql import PostgreSQL
+from tests.servers.processes import Process
+from tests.servers.prometheus import PrometheusServer
+from tests.servers.redis import RedisServer
+
+NONE_AT_ALL = "no Prometheus could be had: run scripts/fetch_tools.py prometheus"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `prometheus_version` runs once on every release there is."""
+    if "prometheus_version" in metafunc.fixturenames:
+        metafunc.parametrize("prometheus_version", list(binaries.prometheus_releases()) or ["missing"], scope="session")
+
+
+# ------------------------------------------------------------------------------------------------ programs
+
+
+@pytest.fixture(scope="session")
+def prometheus_binaries() -> dict[str, PrometheusBinaries]:
+    """All releases there are, by 'major.minor', oldest first."""
+    return binaries.prometheus_releases() or pytest.fail(NONE_AT_ALL, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def promtools(prometheus_binaries: dict[str, PrometheusBinaries]) -> dict[str, Path]:
+    return {version: release.promtool for version, release in prometheus_binaries.items()}
+
+
+@pytest.fixture(scope="session")
+def promtool(promtools: dict[str, Path]) -> Path:
+    """The newest one."""
+    return list(promtools.values())[-1]
+
+
+# ------------------------------------------------------------------------------------------------ servers
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """A short path (sockets) that other users may enter (databases do not run as root)."""
+    with tempfile.TemporaryDirectory(prefix="server-", dir=os.environ["CONFIG_SERVER_TEST_RUN"], ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def start_prometheus(
+    server_folder: Path, prometheus_binaries: dict[str, PrometheusBinaries]
+) -> Iterator[Callable[..., PrometheusServer]]:
+    """Starts Prometheus servers: start_prometheus(rule_dir=…, scrape={job: address}, alertmanagers=[…], version="2.42").
+
+    Without a version: the newest. All are stopped when the test ends.
+    """
+    with ExitStack() as stack:
+        started = 0
+
+        def start(*, version: str | None = None, **options: object) -> PrometheusServer:
+            nonlocal started
+            started += 1
+            release = prometheus_binaries[version or list(prometheus_binaries)[-1]]
+            server = PrometheusServer(release, server_folder / f"prometheus-{started}", **options)  # type: ignore[arg-type]
+            stack.callback(server.stop)
+            return server.start()
+
+        yield start
+
+
+@pytest.fixture
+def start_alertmanager(server_folder: Path) -> Iterator[Callable[..., AlertmanagerServer]]:
+    """Starts Alertmanagers: start_alertmanager(webhook=webhook.url)."""
+    with ExitStack() as stack:
+        started = 0
+
+        def start(**options: object) -> AlertmanagerServer:
+            nonlocal started
+            started += 1
+            server = AlertmanagerServer(server_folder / f"alertmanager-{started}", **options)  # type: ignore[arg-type]
+            stack.callback(server.stop)
+            return server.start()
+
+        yield start
+
+
+@pytest.fixture
+def exporter() -> Iterator[Exporter]:
+    server = Exporter()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    server = Webhook()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server beside the run's own database; `postgresql.create_database("name")` gives a URL."""
+    run = Path(os.environ["CONFIG_SERVER_TEST_RUN"])
+    server = PostgreSQL(run / f"postgresql-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(server_folder: Path) -> Iterator[RedisServer]:
+    server = RedisServer(server_folder / "redis").start()
+    yield server
+    server.stop()
+
+
+# ------------------------------------------------------------------------------------------------ the product
+
+
+@pytest.fixture
+def rule_dir(tmp_path: Path, settings: object) -> Path:
+    """An empty rule directory that the product, in this test, delivers to."""
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    settings.PROMETHEUS_RULE_DIR = folder  # type: ignore[attr-defined]
+    return folder
+
+
+@pytest.fixture
+def product_environment(tmp_path: Path, promtool: Path) -> dict[str, str]:
+    """The environment of a control plane of its own, as processes: its database, state and rules below tmp_path."""
+    private = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "PYTEST_"))}
+    return private | {
+        "VAR_DIR": str(tmp_path / "var"),
+        "PROMETHEUS_RULE_DIR": str(tmp_path / "rules"),
+        "PROMETHEUS_URL": "http://127.0.0.1:9",  # nobody listens there; tests put their server's URL
+        "PROMTOOL_PATH": str(promtool),
+    }
+
+
+@pytest.fixture
+def run_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts a process: run_process([sys.executable, "manage.py", "worker"], env=…); stopped when the test ends."""
+    with ExitStack() as stack:
+
+        def start(command: list[str | Path], *, env: dict[str, str] | None = None, name: str = "") -> Process:
+            process = Process(command, binaries.ROOT, env=env)
+            process.log = tmp_path / f"{name or process.name}.log"
+            stack.callback(process.stop)
+            return process.start()
+
+        yield start

@@ -1,0 +1,104 @@
+"""The test run itself: its private folders, its database, its options, and what its summary says.
+
+Loaded by name (pyproject: -p tests.plugin) so that the environment is ready before Django's settings are read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.servers import binaries, took_part
+from tests.servers.postgresql import PostgreSQL
+
+# Everything under these folders also runs on PostgreSQL in `make test`.
+DATABASE_FOLDERS = ("tests/models/", "tests/actions/", "tests/api/")
+
+# A worker of xdist inherits the controller's environment, and with it the folder and the database server.
+IS_CONTROLLER = "PYTEST_XDIST_WORKER" not in os.environ
+_run_folder: Path | None = None
+_database: PostgreSQL | None = None
+
+settings.register_profile(
+    "default",
+    max_examples=200,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("full", settings.get_profile("default"), max_examples=5000, derandomize=False, print_blob=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("config-server")
+    group.addoption("--full", action="store_true", help="also the tests that take minutes, and many more random examples")
+    group.addoption("--db", choices=["sqlite", "postgresql"], default=None, help="database (default: DATABASE_URL, else SQLite)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """Runs before pytest-django reads the settings."""
+    if IS_CONTROLLER:
+        _prepare_environment(early_config.known_args_namespace.db)
+    worker = Path(os.environ["CONFIG_SERVER_TEST_RUN"]) / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    worker.mkdir(exist_ok=True)
+    os.environ["VAR_DIR"] = str(worker / "var")
+    os.environ["PROMETHEUS_RULE_DIR"] = str(worker / "rules")
+    return (yield)
+
+
+def _prepare_environment(database: str | None) -> None:
+    global _run_folder, _database
+    _run_folder = Path(tempfile.mkdtemp(prefix="config-server-tests-"))
+    _run_folder.chmod(0o755)  # servers that refuse to run as root run as somebody else
+    os.environ["CONFIG_SERVER_TEST_RUN"] = str(_run_folder)
+    # A developer's own settings must not reach the tests, nor the tests a developer's servers.
+    for name in ("PROMETHEUS_URL", "PROMTOOL_PATH", "CELERY_BROKER_URL", "SECRET_KEY", "BASE_URL", "CONFIG_SERVER_FAILPOINT"):
+        os.environ.pop(name, None)
+    if database == "sqlite":
+        os.environ.pop("DATABASE_URL", None)
+    elif database == "postgresql":
+        _database = PostgreSQL(_run_folder / "postgresql")
+        _database.start()
+        os.environ["DATABASE_URL"] = _database.url("postgres")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("full" if config.getoption("--full") else "default")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(DATABASE_FOLDERS):
+            item.add_marker("database")
+    if not config.getoption("--full"):
+        left_out = [item for item in items if "full" in item.keywords and item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_report_header() -> str:
+    return f"database: {os.environ.get('DATABASE_URL', 'SQLite').partition(':')[0]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("real servers")
+    for server, starts in sorted(Counter(took_part.entries()).items()):
+        terminalreporter.write_line(f"{server}: started {starts} times")
+    for name, reason in binaries.missing().items():
+        terminalreporter.write_line(f"could not be had: {name}: {reason}", yellow=True)
+
+
+def pytest_unconfigure() -> None:
+    if _database:
+        _database.stop()
+    if _run_folder:
+        shutil.rmtree(_run_folder, ignore_errors=True)

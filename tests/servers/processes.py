@@ -1,0 +1,164 @@
+"""A server process: started in its own group, its output in a file, gone when the test run is gone."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_running: weakref.WeakSet[Process] = weakref.WeakSet()
+
+
+class ServerFailed(AssertionError):
+    """The server did not start, or died; the message carries the end of its output."""
+
+
+def eventually(probe: Callable[[], T | None], *, timeout: float = 15, every: float = 0.05, what: str = "") -> T:
+    """The first result of `probe` that is neither None nor False; its last assertion or connection error otherwise."""
+    end = time.monotonic() + timeout
+    while True:
+        failure: Exception | None = None
+        try:
+            result = probe()
+            if result is not None and result is not False:
+                return result
+        except (AssertionError, OSError) as error:
+            if isinstance(error, ServerFailed):
+                raise
+            failure = error
+        if time.monotonic() > end:
+            raise AssertionError(f"{what or 'the condition'} did not come true within {timeout:g} s: {failure}") from failure
+        time.sleep(every)
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago: for servers that cannot choose one and tell."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """`command` in `folder`; also usable as a context manager. `user` switches to it (root only)."""
+
+    def __init__(
+        self, command: Sequence[str | Path], folder: Path, *, env: Mapping[str, str] | None = None, user: str | None = None
+    ) -> None:
+        self.command = [str(part) for part in command]
+        self.folder = folder
+        self.env = dict(os.environ if env is None else env)
+        self.user = user
+        self.name = Path(self.command[0]).name
+        self.log = folder / f"{self.name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._read_from = 0
+
+    def start(self) -> Process:
+        assert self._process is None, f"{self.name} is running already"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # The kernel kills the server when the thread that started it is gone, be it by kill -9.
+        prefix = [shutil.which("setpriv") or "setpriv", "--pdeathsig", "KILL"]
+        if self.user:
+            prefix += ["--reuid", self.user, "--regid", "nogroup", "--clear-groups"]
+        with self.log.open("ab") as output:
+            self._read_from = output.tell()
+            self._process = subprocess.Popen(
+                [*prefix, *self.command],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        _running.add(self)
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} is not running"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def output(self) -> str:
+        """What it has written since its last start."""
+        try:
+            return self.log.read_bytes()[self._read_from :].decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def expect(self, pattern: str, *, timeout: float = 30) -> re.Match[str]:
+        """Waits until a line of its output matches; fails at once when it has exited without."""
+
+        def found() -> re.Match[str] | None:
+            exited = not self.running
+            match = re.search(pattern, self.output, re.MULTILINE)
+            if match is None and exited:
+                raise ServerFailed(f"{self.name} exited with {self.exit_code}:\n{self.output[-3000:]}")
+            return match
+
+        try:
+            return eventually(found, timeout=timeout)
+        except ServerFailed:
+            raise
+        except AssertionError:
+            raise ServerFailed(f"{self.name} never said {pattern!r}:\n{self.output[-3000:]}") from None
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll() if self._process else None
+
+    def wait(self, timeout: float = 15) -> int:
+        assert self._process is not None
+        return self._process.wait(timeout)
+
+    def stop(self, *, number: int = signal.SIGTERM, timeout: float = 15) -> None:
+        """Asks politely, then kills the whole group. Does nothing to a stopped server."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self.send(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+        self.kill()
+
+    def kill(self) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+        self._process = None
+        _running.discard(self)
+
+    def __enter__(self) -> Process:
+        return self if self._process else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@atexit.register
+def _kill_all() -> None:
+    for process in list(_running):
+        process.kill()

@@ -1,0 +1,44 @@
+"""A Redis server that keeps nothing on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.servers import took_part
+from tests.servers.binaries import find, library_path, version_of
+from tests.servers.processes import Process, ServerFailed, free_port
+
+
+class RedisServer:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.binary = find("redis-server")
+        self.port = 0
+        self._process: Process | None = None
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> RedisServer:
+        environment = {"PATH": "/usr/bin:/bin", **library_path(self.binary)}
+        for attempt in range(5):
+            self.port = self.port or free_port()
+            options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+            process = Process([self.binary, *options], self.folder, env=environment)
+            try:
+                process.start().expect("Ready to accept connections")
+            except ServerFailed:
+                process.kill()
+                if attempt == 4 or "Address already in use" not in process.output:
+                    raise
+                self.port = 0
+            else:
+                self._process = process
+                took_part.note(f"redis {version_of(self.binary)}")
+                return self
+        raise AssertionError("unreachable")
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+            self._process = None
