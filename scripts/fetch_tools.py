@@ -27,11 +27,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent.parent / ".tools"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 CURRENT = "sid"
+ALERTMANAGER_FILES = b"./" * 8 + b"alertmanager-files"  # exactly as long as the path it replaces
 GITHUB = "https://github.com/prometheus"
 
 
@@ -44,7 +46,7 @@ class Tool:
     name: str
     provides: str  # a program that is there when the tool is; may hold a wildcard
     packages: tuple[str, ...]
-    suite: str | None = None  # None: this machine's own
+    suites: tuple[str | None, ...] = (None,)  # tried in order; None: this machine's own
     with_libraries: bool = False  # also the libraries that this machine lacks
     upstream: tuple[tuple[str, str], ...] = ()  # (project, version) released on GitHub
     installed: str | None = None  # where Debian keeps it when it is installed; then nothing is fetched
@@ -60,9 +62,16 @@ TESTS = (
     Tool(
         "prometheus-current",
         "usr/bin/promtool",
-        ("prometheus", "promtool", "prometheus-alertmanager"),
-        suite=CURRENT,
-        upstream=(("prometheus", "3.5.0"), ("alertmanager", "0.28.1")),
+        ("prometheus", "promtool"),
+        suites=(CURRENT,),
+        upstream=(("prometheus", "3.5.0"),),
+    ),
+    Tool(
+        "alertmanager",
+        "usr/bin/prometheus-alertmanager",
+        ("prometheus-alertmanager",),
+        suites=(CURRENT, None),
+        upstream=(("alertmanager", "0.28.1"),),
     ),
     Tool(
         "postgresql",
@@ -111,15 +120,12 @@ class Debian:
             *("-o", "APT::Sandbox::User=", "-o", "APT::Install-Recommends=false", "-o", "APT::Get::List-Cleanup=false"),
             *("-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3", "-o", "Debug::NoLocking=true"),
         ]
-        self._updated = False
+        self._apt("update")
 
     def _apt(self, *arguments: str, cwd: Path | None = None) -> str:
         return run("apt-get", *self._options, "-q", *arguments, cwd=cwd)
 
     def unpack(self, tool: Tool, into: Path) -> None:
-        if not self._updated:
-            self._apt("update")
-            self._updated = True
         packages = list(tool.packages)
         if tool.with_libraries:
             packages = self._lacking(tool.packages)
@@ -133,6 +139,11 @@ class Debian:
         simulated = self._apt("--simulate", "install", *packages)
         # LLVM is 30 MB for a just-in-time compiler that stays off.
         return [name for name in re.findall(r"^Inst (\S+)", simulated, re.MULTILINE) if not name.startswith("libllvm")]
+
+
+@cache
+def debian_of(suite: str | None) -> Debian:
+    return Debian(suite)
 
 
 def debian_mirror() -> str:
@@ -206,7 +217,8 @@ def provide(tool: Tool) -> bool:
         return True
     missing = TOOLS / f"{tool.name}.missing"
     reasons = []
-    for way in (from_debian, from_upstream):
+    ways = [partial(from_debian, suite) for suite in tool.suites] + [from_upstream]
+    for way in ways:
         with tempfile.TemporaryDirectory(dir=TOOLS, prefix="unpacking-") as temporary:
             folder = Path(temporary) / tool.name
             folder.mkdir()
@@ -226,10 +238,15 @@ def provide(tool: Tool) -> bool:
     return False
 
 
-def from_debian(tool: Tool, folder: Path) -> None:
-    debian = Debian(tool.suite)
+def from_debian(suite: str | None, tool: Tool, folder: Path) -> None:
+    debian = debian_of(suite)
     say(f"{tool.name}: unpacking Debian {debian.suite}'s {', '.join(tool.packages)} into .tools/")
     debian.unpack(tool, folder)
+    if (alertmanager := folder / "usr/bin/prometheus-alertmanager").exists():
+        # Debian's build wants its two templates at an absolute place: look below the working directory instead.
+        alertmanager.write_bytes(
+            alertmanager.read_bytes().replace(b"/usr/share/prometheus/alertmanager", ALERTMANAGER_FILES)
+        )
 
 
 def from_upstream(tool: Tool, folder: Path) -> None:
@@ -253,14 +270,18 @@ def path_of(program: str) -> Path | None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="name", help=" ".join(NAMES))
-    parser.add_argument("--tests", action="store_true", help="everything the tests use; fails only without any Prometheus")
+    parser.add_argument(
+        "--tests", action="store_true", help="everything the tests use; fails only without any Prometheus"
+    )
     parser.add_argument("--path", metavar="PROGRAM", choices=["prometheus", "promtool"])
     options = parser.parse_args()
     with one_at_a_time():
         if options.path:
             found = path_of(options.path) or (provide(OWN) and path_of(options.path)) or None
             if not found:
-                say(f"put {options.path} on PATH, or name it in the environment: {options.path.upper()}=/path/to/{options.path}")
+                say(
+                    f"put {options.path} on PATH, or name it in the environment: {options.path.upper()}=/path/to/{options.path}"
+                )
                 return 1
             print(found)
             return 0

@@ -54,7 +54,9 @@ def promtool(promtools: dict[str, Path]) -> Path:
 @pytest.fixture
 def server_folder() -> Iterator[Path]:
     """A short path (sockets) that other users may enter (databases do not run as root)."""
-    with tempfile.TemporaryDirectory(prefix="server-", dir=os.environ["CONFIG_SERVER_TEST_RUN"], ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="server-", dir=os.environ["CONFIG_SERVER_TEST_RUN"], ignore_cleanup_errors=True
+    ) as name:
         Path(name).chmod(0o755)
         yield Path(name)
 

@@ -34,13 +34,19 @@ settings.register_profile(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-settings.register_profile("full", settings.get_profile("default"), max_examples=5000, derandomize=False, print_blob=True)
+settings.register_profile(
+    "full", settings.get_profile("default"), max_examples=5000, derandomize=False, print_blob=True
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("config-server")
-    group.addoption("--full", action="store_true", help="also the tests that take minutes, and many more random examples")
-    group.addoption("--db", choices=["sqlite", "postgresql"], default=None, help="database (default: DATABASE_URL, else SQLite)")
+    group.addoption(
+        "--full", action="store_true", help="also the tests that take minutes, and many more random examples"
+    )
+    group.addoption(
+        "--db", choices=["sqlite", "postgresql"], default=None, help="database (default: DATABASE_URL, else SQLite)"
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,7 +67,14 @@ def _prepare_environment(database: str | None) -> None:
     _run_folder.chmod(0o755)  # servers that refuse to run as root run as somebody else
     os.environ["CONFIG_SERVER_TEST_RUN"] = str(_run_folder)
     # A developer's own settings must not reach the tests, nor the tests a developer's servers.
-    for name in ("PROMETHEUS_URL", "PROMTOOL_PATH", "CELERY_BROKER_URL", "SECRET_KEY", "BASE_URL", "CONFIG_SERVER_FAILPOINT"):
+    for name in (
+        "PROMETHEUS_URL",
+        "PROMTOOL_PATH",
+        "CELERY_BROKER_URL",
+        "SECRET_KEY",
+        "BASE_URL",
+        "CONFIG_SERVER_FAILPOINT",
+    ):
         os.environ.pop(name, None)
     if database == "sqlite":
         os.environ.pop("DATABASE_URL", None)

@@ -71,9 +71,10 @@ def test_redis_answers(redis_server):
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):
-    with pytest.raises(ServerFailed, match="cannot do that"), Process(
-        [sys.executable, "-c", "raise SystemExit('cannot do that')"], tmp_path
-    ) as process:
+    with (
+        pytest.raises(ServerFailed, match="cannot do that"),
+        Process([sys.executable, "-c", "raise SystemExit('cannot do that')"], tmp_path) as process,
+    ):
         process.expect("ready")
 
 

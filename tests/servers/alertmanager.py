@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from tests.servers import took_part
-from tests.servers.binaries import find, version_of
+from tests.servers.binaries import find, unpacked_root, version_of
 from tests.servers.processes import Process, eventually
 
 
@@ -25,7 +25,13 @@ class AlertmanagerServer:
         if webhook:
             receiver["webhook_configs"] = [{"url": webhook, "send_resolved": True}]
         # One group per alert, told at once: every change of Alertmanager's view becomes a notification.
-        at_once = {"receiver": "tests", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
+        at_once = {
+            "receiver": "tests",
+            "group_by": ["..."],
+            "group_wait": "0s",
+            "group_interval": "1s",
+            "repeat_interval": "1h",
+        }
         self.configuration = {
             "global": {"resolve_timeout": "5m"},
             "route": {**at_once, **(route or {})},
@@ -39,6 +45,10 @@ class AlertmanagerServer:
 
     def start(self) -> AlertmanagerServer:
         self.folder.mkdir(parents=True, exist_ok=True)
+        # scripts/fetch_tools.py makes an unpacked Debian build look for its templates here.
+        files = self.folder / "alertmanager-files"
+        if not files.is_symlink():
+            files.symlink_to(unpacked_root(self.binary) / "usr/share/prometheus/alertmanager")
         config = self.folder / "alertmanager.yml"
         config.write_text(json.dumps(self.configuration, indent=1))
         self._process = Process(

@@ -38,7 +38,9 @@ class PrometheusBinaries:
 def version_of(binary: Path, flag: str = "--version") -> str:
     """The first dotted number the program prints of itself; '' when it cannot run here."""
     try:
-        done = subprocess.run([binary, flag], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [binary, flag], capture_output=True, text=True, timeout=30, env={**os.environ, **library_path(binary)}
+        )
     except OSError:
         return ""
     match = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)

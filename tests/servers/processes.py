@@ -26,20 +26,22 @@ class ServerFailed(AssertionError):
 
 
 def eventually(probe: Callable[[], T | None], *, timeout: float = 15, every: float = 0.05, what: str = "") -> T:
-    """The first result of `probe` that is neither None nor False; its last assertion or connection error otherwise."""
+    """The first truthy result of `probe`; fails, naming its last assertion or connection error, otherwise."""
     end = time.monotonic() + timeout
     while True:
         failure: Exception | None = None
         try:
             result = probe()
-            if result is not None and result is not False:
+            if result:
                 return result
         except (AssertionError, OSError) as error:
             if isinstance(error, ServerFailed):
                 raise
             failure = error
         if time.monotonic() > end:
-            raise AssertionError(f"{what or 'the condition'} did not come true within {timeout:g} s: {failure}") from failure
+            raise AssertionError(
+                f"{what or 'the condition'} did not come true within {timeout:g} s: {failure}"
+            ) from failure
         time.sleep(every)
 
 
@@ -55,7 +57,12 @@ class Process:
     """`command` in `folder`; also usable as a context manager. `user` switches to it (root only)."""
 
     def __init__(
-        self, command: Sequence[str | Path], folder: Path, *, env: Mapping[str, str] | None = None, user: str | None = None
+        self,
+        command: Sequence[str | Path],
+        folder: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> None:
         self.command = [str(part) for part in command]
         self.folder = folder

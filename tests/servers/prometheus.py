@@ -57,10 +57,16 @@ class PrometheusServer:
 
     def configuration(self) -> dict[str, Any]:
         return {
-            "global": {"scrape_interval": self.interval, "scrape_timeout": self.interval, "evaluation_interval": self.interval},
+            "global": {
+                "scrape_interval": self.interval,
+                "scrape_timeout": self.interval,
+                "evaluation_interval": self.interval,
+            },
             "rule_files": self.rule_files,
             "scrape_configs": self.scrape_configs,
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": self.alertmanagers}]}] if self.alertmanagers else []},
+            "alerting": {
+                "alertmanagers": [{"static_configs": [{"targets": self.alertmanagers}]}] if self.alertmanagers else []
+            },
         }
 
     def write_config(self) -> None:
@@ -142,7 +148,10 @@ class PrometheusServer:
         """Returns when every group has been evaluated `rounds` times more, from a scrape made after this call."""
         for _ in range(rounds + 1):
             before = self._evaluations()
-            eventually(lambda before=before: all(self._evaluations().get(k) != v for k, v in before.items()), what="an evaluation")
+            eventually(
+                lambda before=before: all(self._evaluations().get(k) != v for k, v in before.items()),
+                what="an evaluation",
+            )
 
     def _evaluations(self) -> dict[tuple[str, str], str]:
         return {(group["file"], group["name"]): group["lastEvaluation"] for group in self.rules()}
