@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from .errors import Finding, InvalidPolicy
+from alerts.domain.errors import Finding, InvalidPolicy
 
 UNITS: dict[str, int] = {
     "y": 365 * 86_400_000,

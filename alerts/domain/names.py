@@ -6,8 +6,8 @@ import re
 import unicodedata
 from typing import Any
 
-from .errors import Finding
-from .layers import Topology
+from alerts.domain.errors import Finding
+from alerts.domain.layers import Topology
 
 LONGEST_NAME = 255
 

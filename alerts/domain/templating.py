@@ -22,15 +22,15 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from . import template_text
-from .errors import Finding, InvalidPolicy, PromqlError
-from .layers import Variable
-from .names import check_text, shown
-from .promql.expression import parse
-from .promql.limits import check_limits
-from .promql.shape import shape
-from .template_text import Part, TemplateText
-from .variables import Bound, bind, undeclared
+from alerts.domain. import template_text
+from alerts.domain.errors import Finding, InvalidPolicy, PromqlError
+from alerts.domain.layers import Variable
+from alerts.domain.names import check_text, shown
+from alerts.domain.promql.expression import parse
+from alerts.domain.promql.limits import check_limits
+from alerts.domain.promql.shape import shape
+from alerts.domain.template_text import Part, TemplateText
+from alerts.domain.variables import Bound, bind, undeclared, value_pointer
 
 LONGEST_QUERY = 8192
 """Bytes a person may write; what is compiled from it may be longer."""
@@ -50,7 +50,7 @@ def placeholders(text: str) -> tuple[str, ...]:
 
 
 def render_query(query: str, variables: Sequence[Variable], values: Mapping[str, Any]) -> str:
-    """The query with its values in place. Law: its shape is that of the template, or InvalidPolicy names the culprit."""
+    """The query with its values in place. Its shape is the template's, or InvalidPolicy names the culprit."""
     if "{{" not in query and "}}" not in query:
         if variables or values:
             _bound(tuple(variables), values)
@@ -88,6 +88,20 @@ def check_query_template(query: str, variables: Sequence[Variable]) -> list[Find
     return []
 
 
+def check_query_value(query: str, variables: Sequence[Variable], variable: Variable, text: str) -> list[Finding]:
+    """The objections to one value of a sound query template, the other variables being neutral."""
+    template, expected = _prepared(query, tuple(variables))
+    if variable.name not in template.names:
+        return []
+    bound = tuple((v, text if v.name == variable.name else neutral) for v, neutral in _neutral(tuple(variables)))
+    try:
+        rendered = _fill(query, template, bound)
+    except InvalidPolicy as refusal:
+        return list(refusal.findings)
+    fault = _structure_fault(rendered, expected)
+    return [] if fault is None else [_changes_structure(variable, text, fault)]
+
+
 @lru_cache(maxsize=8192)
 def _rendered_query(query: str, variables: tuple[Variable, ...], values: _Values) -> str:
     template, expected = _prepared(query, variables)
@@ -97,7 +111,7 @@ def _rendered_query(query: str, variables: tuple[Variable, ...], values: _Values
         return rendered
     fault = _structure_fault(rendered, expected)
     if fault is not None:
-        raise InvalidPolicy(_culprits(query, template, bound, expected, fault))
+        raise InvalidPolicy(_culprits(query, bound, fault))
     return rendered
 
 
@@ -182,12 +196,12 @@ def _fitting(variable: Variable, text: str, quote: str) -> str:
     if _UNQUOTABLE.search(text):
         message = f"variable {variable.name!r}: {shown(text)} has a quote or a line end in it"
         hint = "in a query a value holds no quotes; a dot matches one in a regex"
-        raise InvalidPolicy(Finding("variable_value", message, hint=hint))
+        raise InvalidPolicy(Finding("variable_value", message, value_pointer(variable.name), hint))
     if quote in ('"', "'"):
         return text.replace("\\", "\\\\")
     if quote == "" and not _IDENTIFIER.fullmatch(text):
         message = f"variable {variable.name!r}: {shown(text)} is not a name, and it stands outside quotes"
-        raise InvalidPolicy(Finding("variable_changes_structure", message))
+        raise InvalidPolicy(Finding("variable_changes_structure", message, value_pointer(variable.name)))
     return text
 
 
@@ -206,24 +220,18 @@ def _structure_fault(rendered: str, expected: Hashable) -> str | None:
         return f"makes a query that cannot be read: {refusal.findings[0].message}"
 
 
-def _culprits(query: str, template: TemplateText, bound: Bound, expected: Hashable, fault: str) -> list[Finding]:
+def _culprits(query: str, bound: Bound, fault: str) -> list[Finding]:
     """The variables whose value alone already changes the shape; all that are used, when only together they do."""
-    neutral = dict(_neutral(tuple(variable for variable, _ in bound)))
-    used = [(variable, text) for variable, text in bound if variable.name in template.names]
-    guilty = []
-    for suspect, text in used:
-        alone = tuple((variable, text if variable is suspect else neutral[variable]) for variable in neutral)
-        reason = _structure_fault(_fill(query, template, alone), expected)
-        if reason is not None:
-            guilty.append((suspect, text, reason))
-    return [
-        Finding(
-            "variable_changes_structure",
-            f"variable {variable.name!r}: {shown(text)} {reason}",
-            hint="put the placeholder in parentheses if the value is negative" if text.startswith("-") else "",
-        )
-        for variable, text, reason in guilty or [(variable, text, fault) for variable, text in used]
-    ]
+    variables = tuple(variable for variable, _ in bound)
+    alone = [finding for variable, text in bound for finding in check_query_value(query, variables, variable, text)]
+    used = placeholders(query)
+    return alone or [_changes_structure(variable, text, fault) for variable, text in bound if variable.name in used]
+
+
+def _changes_structure(variable: Variable, text: str, fault: str) -> Finding:
+    hint = "put the placeholder in parentheses" if text.startswith("-") and variable.type == "number" else ""
+    message = f"variable {variable.name!r}: {shown(text)} {fault}"
+    return Finding("variable_changes_structure", message, value_pointer(variable.name), hint)
 
 
 def _as_written(finding: Finding, query: str, template: TemplateText, variables: tuple[Variable, ...]) -> Finding:
@@ -259,7 +267,7 @@ def render_text(template: str, variables: Sequence[Variable], values: Mapping[st
 
 
 def check_text_template(text: str, variables: Sequence[Variable] | None) -> list[Finding]:
-    """Everything wrong with a label value or annotation. ``variables`` None: not known yet, any name may be declared."""
+    """Everything wrong with a label value or annotation. ``variables`` None: any name may be declared."""
     if "{{" not in text and "}}" not in text:
         return []
     template = template_text.read(text)
@@ -299,7 +307,7 @@ def _rendered_text(text: str, variables: tuple[Variable, ...], values: _Values) 
     if template_text.read(rendered).actions != template.actions:
         culprit = next(name for name in template.names if "{" in bound[name] or "}" in bound[name])
         message = f"variable {culprit!r}: {shown(bound[culprit])} would open or close an action where it stands"
-        raise InvalidPolicy(Finding("variable_value", message))
+        raise InvalidPolicy(Finding("variable_value", message, value_pointer(culprit)))
     return rendered
 
 

@@ -27,10 +27,10 @@ from typing import Any
 
 import re2
 
-from .durations import format_duration, parse_duration
-from .errors import Finding, InvalidPolicy
-from .layers import Variable
-from .names import LONGEST_NAME, below, check_text, json_type, shown
+from alerts.domain.durations import format_duration, parse_duration
+from alerts.domain.errors import Finding, InvalidPolicy
+from alerts.domain.layers import Variable
+from alerts.domain.names import LONGEST_NAME, below, check_text, json_type, shown
 
 TYPES = ("number", "duration", "string", "regex", "bool", "enum")
 FIELDS = ("name", "type", "default", "min", "max", "values", "unit", "description")
@@ -102,7 +102,9 @@ def _text_of(variable: Variable, value: Any) -> str:
 
 def bind(variables: tuple[Variable, ...], values: Mapping[str, Any]) -> Bound:
     """The text of every declared variable, from ``values`` or its default. All objections at once."""
-    findings = [undeclared(name, variables) for name in values if all(name != v.name for v in variables)]
+    findings = [
+        undeclared(name, variables).at(value_pointer(name)) for name in values if all(name != v.name for v in variables)
+    ]
     bound = []
     for variable in variables:
         value = values.get(variable.name, variable.default)
@@ -183,7 +185,12 @@ def _mistyped(variable: Variable, value: Any, wanted: str) -> InvalidPolicy:
 
 
 def _refused(variable: Variable, code: str, message: str, hint: str = "") -> InvalidPolicy:
-    return InvalidPolicy(Finding(code, f"variable {variable.name!r}: {message}", hint=hint))
+    return InvalidPolicy(Finding(code, f"variable {variable.name!r}: {message}", value_pointer(variable.name), hint))
+
+
+def value_pointer(name: str) -> str:
+    """Where a finding about a variable's value points, until its caller knows which layer gave the value."""
+    return below("/template_vars", name)
 
 
 # --- declarations -----------------------------------------------------------------------------------------------------
