@@ -168,7 +168,8 @@ def unpack_upstream(project: str, version: str, into: Path) -> None:
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     name = f"{project}-{version}.{platform.system().lower()}-{machine}"
     base = f"{GITHUB}/{project}/releases/download/v{version}"
-    checksums = dict(reversed(line.split()) for line in download(f"{base}/sha256sums.txt").decode().splitlines())
+    published = download(f"{base}/sha256sums.txt").decode().splitlines()
+    checksums = {file: digest for digest, file in (line.split() for line in published)}
     archive = download(f"{base}/{name}.tar.gz")
     if hashlib.sha256(archive).hexdigest() != checksums.get(f"{name}.tar.gz"):
         raise Unavailable(f"{name}.tar.gz does not have its published checksum")
@@ -189,7 +190,7 @@ def unpack_upstream(project: str, version: str, into: Path) -> None:
 
 def download(url: str) -> bytes:
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 — always https
             content: bytes = answer.read()
             return content
     except OSError as error:
@@ -279,9 +280,7 @@ def main() -> int:
         if options.path:
             found = path_of(options.path) or (provide(OWN) and path_of(options.path)) or None
             if not found:
-                say(
-                    f"put {options.path} on PATH, or name it in the environment: {options.path.upper()}=/path/to/{options.path}"
-                )
+                say(f"put {options.path} on PATH, or set {options.path.upper()}=/path/to/{options.path}")
                 return 1
             print(found)
             return 0

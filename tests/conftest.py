@@ -65,9 +65,9 @@ def server_folder() -> Iterator[Path]:
 def start_prometheus(
     server_folder: Path, prometheus_binaries: dict[str, PrometheusBinaries]
 ) -> Iterator[Callable[..., PrometheusServer]]:
-    """Starts Prometheus servers: start_prometheus(rule_dir=…, scrape={job: address}, alertmanagers=[…], version="2.42").
+    """start_prometheus(rule_dir=…, scrape={job: address}, alertmanagers=[…], version="2.42").
 
-    Without a version: the newest. All are stopped when the test ends.
+    Starts a server, without a version the newest. All are stopped when the test ends.
     """
     with ExitStack() as stack:
         started = 0

@@ -21,6 +21,12 @@ from tests.servers.postgresql import PostgreSQL
 # Everything under these folders also runs on PostgreSQL in `make test`.
 DATABASE_FOLDERS = ("tests/models/", "tests/actions/", "tests/api/")
 
+OWN_SETTINGS = (
+    *("PROMETHEUS_URL", "PROMETHEUS_RULE_LAYOUT", "PROMETHEUS_RULE_FILE_MODE", "PROMETHEUS_RELOAD_ENABLED"),
+    *("PROMTOOL_PATH", "CELERY_BROKER_URL", "BASE_URL", "TARGET_LABEL", "SCOPE_LABEL", "SEVERITIES"),
+    *("SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "CONFIG_SERVER_FAILPOINT"),
+)
+
 # A worker of xdist inherits the controller's environment, and with it the folder and the database server.
 IS_CONTROLLER = "PYTEST_XDIST_WORKER" not in os.environ
 _run_folder: Path | None = None
@@ -67,14 +73,7 @@ def _prepare_environment(database: str | None) -> None:
     _run_folder.chmod(0o755)  # servers that refuse to run as root run as somebody else
     os.environ["CONFIG_SERVER_TEST_RUN"] = str(_run_folder)
     # A developer's own settings must not reach the tests, nor the tests a developer's servers.
-    for name in (
-        "PROMETHEUS_URL",
-        "PROMTOOL_PATH",
-        "CELERY_BROKER_URL",
-        "SECRET_KEY",
-        "BASE_URL",
-        "CONFIG_SERVER_FAILPOINT",
-    ):
+    for name in OWN_SETTINGS:
         os.environ.pop(name, None)
     if database == "sqlite":
         os.environ.pop("DATABASE_URL", None)

@@ -65,7 +65,7 @@ def prometheus_releases() -> dict[str, PrometheusBinaries]:
 
 @cache
 def find(program: str, variable: str | None = None) -> Path:
-    """The program's path; fails the test with what to do when there is none. .tools/ wins over PATH: it is what we chose."""
+    """The program's path, .tools/ before PATH; fails the test with what to do when there is none."""
     named = os.environ.get(variable or program.upper().replace("-", "_"))
     candidates = [
         *([Path(named)] if named else []),

@@ -39,9 +39,7 @@ def eventually(probe: Callable[[], T | None], *, timeout: float = 15, every: flo
                 raise
             failure = error
         if time.monotonic() > end:
-            raise AssertionError(
-                f"{what or 'the condition'} did not come true within {timeout:g} s: {failure}"
-            ) from failure
+            raise AssertionError(f"no {what or 'success'} within {timeout:g} s: {failure}") from failure
         time.sleep(every)
 
 

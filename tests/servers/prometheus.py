@@ -145,13 +145,15 @@ class PrometheusServer:
         return alerts
 
     def wait_for_evaluation(self, rounds: int = 1) -> None:
-        """Returns when every group has been evaluated `rounds` times more, from a scrape made after this call."""
-        for _ in range(rounds + 1):
+        """Returns when every group has been evaluated `rounds` times more, on what was scraped after this call."""
+        for _ in range(rounds + 1):  # the first one may have begun already
             before = self._evaluations()
-            eventually(
-                lambda before=before: all(self._evaluations().get(k) != v for k, v in before.items()),
-                what="an evaluation",
-            )
+
+            def all_again(before: dict[tuple[str, str], str] = before) -> bool:
+                now = self._evaluations()
+                return all(now.get(group) != when for group, when in before.items())
+
+            eventually(all_again, what="evaluation of every group")
 
     def _evaluations(self) -> dict[tuple[str, str], str]:
         return {(group["file"], group["name"]): group["lastEvaluation"] for group in self.rules()}
