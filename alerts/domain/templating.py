@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from alerts.domain. import template_text
+from alerts.domain import template_text
 from alerts.domain.errors import Finding, InvalidPolicy, PromqlError
 from alerts.domain.layers import Variable
 from alerts.domain.names import check_text, shown
