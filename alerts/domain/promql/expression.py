@@ -1,0 +1,209 @@
+"""One expression: what its author wrote, the parser's tree of it, and where its selectors are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import promql_parser as library
+
+from alerts.domain.errors import PromqlError
+from alerts.domain.promql import tree as trees
+from alerts.domain.promql.lexer import Token, fault, tokenize, unquote
+from alerts.domain.promql.limits import (
+    COMPILED_MAX_BYTES,
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_OPERATORS,
+    check_text,
+    check_tokens,
+)
+from alerts.domain.promql.matchers import Matcher, compiled, quote
+from alerts.domain.promql.selectors import Found, find_selectors
+
+_REMEMBERED = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A vector selector. ``name`` is the one metric it reads, however that is written; None when it can be several."""
+
+    name: str | None
+    matchers: tuple[Matcher, ...]
+    start: int
+    end: int
+    insert_at: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Expression:
+    """``selectors`` are in the order of the text, and one by one those of ``tree``."""
+
+    text: str
+    tree: trees.Node
+    selectors: tuple[Selector, ...]
+    proven: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What ``injection`` has proven about this text, by what was injected."""
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def parse(text: str) -> Expression:
+    """Read what an author wrote; PromqlError with offset, line and column when it cannot be, or must not be."""
+    return _read(text, MAX_BYTES)
+
+
+def parse_compiled(text: str) -> Expression:
+    """Read what the compiler wrote: the same, but longer."""
+    return _read(text, COMPILED_MAX_BYTES)
+
+
+def _read(text: str, max_bytes: int) -> Expression:
+    check_text(text, max_bytes)
+    tokens = tokenize(text)
+    if not tokens:
+        raise fault(text, 0, "empty_expression", "the expression is empty")
+    check_tokens(text, tokens, MAX_DEPTH, MAX_OPERATORS)
+    tree = parse_tree(text, tokens)
+    return Expression(text, tree, _selectors(text, tree, find_selectors(text, tokens)))
+
+
+def parse_tree(text: str, tokens: Sequence[Token]) -> trees.Node:
+    """The parser's tree of ``text``. Limits must have been checked."""
+    try:
+        return trees.grow(library.parse(_readable(text, tokens)))
+    except trees.UnknownTree as error:
+        find_selectors(text, tokens)
+        raise fault(text, 0, "invalid_promql", f"this cannot be read safely: {error}") from None
+    except ValueError as error:
+        find_selectors(text, tokens)  # often knows the place
+        raise _refusal(text, tokens, str(error)) from None
+    except BaseException as error:
+        # A panic in the parser arrives as a BaseException of its own.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise fault(text, 0, "invalid_promql", "the parser cannot read this") from None
+
+
+def _readable(text: str, tokens: Sequence[Token]) -> str:
+    """The parser reads backslashes in raw strings as escapes, Prometheus does not: write those strings otherwise."""
+    if "`" not in text:
+        return text
+    parts, position = [], 0
+    for token in tokens:
+        if token.kind == "string" and token.text[0] == "`":
+            parts += (text[position : token.start], quote(unquote(text, token)))
+            position = token.end
+    return "".join(parts) + text[position:]
+
+
+_NAMED = re.compile(r"'(\w+)'")
+
+
+def _refusal(text: str, tokens: Sequence[Token], words: str) -> PromqlError:
+    """The parser does not say where; often it names a word of the text."""
+    code = "invalid_regex" if words.startswith("illegal regex") else "invalid_promql"
+    named = set(_NAMED.findall(words))
+    for token in tokens:
+        if token.kind == "word" and token.text.lower() in named:
+            return fault(text, token.start, code, words)
+        if token.kind == "string" and code == "invalid_regex" and unquote(text, token) in words:
+            return fault(text, token.start, code, words)
+    return fault(text, tokens[0].start, code, words)
+
+
+def _selectors(text: str, tree: trees.Node, found: Sequence[Found]) -> tuple[Selector, ...]:
+    vectors = list(trees.vectors(tree))
+    agreed = len(vectors) == len(found) and all(
+        vector.name == place.name and vector.matchers == place.matchers
+        for vector, place in zip(vectors, found, strict=True)
+    )
+    if not agreed:
+        raise fault(text, 0, "injection_unproven", "the selectors of this expression cannot be told with certainty")
+    for place in found:
+        for matcher in place.matchers:
+            if matcher.op in ("=~", "!~"):
+                _check_regex(text, place, matcher)
+    return tuple(
+        [Selector(trees.metric_name(vector), *place[1:]) for vector, place in zip(vectors, found, strict=True)]
+    )
+
+
+def _check_regex(text: str, place: Found, matcher: Matcher) -> None:
+    try:
+        compiled(matcher.value)
+    except PromqlError as error:
+        raise fault(text, place.start, "invalid_regex", error.findings[0].message) from None
+
+
+def normalise(text: str) -> str:
+    """Equal for two texts iff they say the same: what Prometheus prints of an expression equals what was loaded.
+
+    A chain ``(…) or (…)`` is normalised piece by piece, since the parser's time grows faster than its length.
+    """
+    check_text(text, COMPILED_MAX_BYTES)
+    tokens = tokenize(text)
+    pieces = _or_pieces(text, tokens)
+    if len(pieces) > 1:
+        return " or ".join([f"({_normal_text(piece)})" for piece in pieces])
+    return _normal_text(text)
+
+
+def _or_pieces(text: str, tokens: Sequence[Token]) -> list[str]:
+    """The pieces of ``(a) or (b) or (c)``; [] for any other form."""
+    pieces: list[str] = []
+    depth, opened = 0, -1
+    for index, token in enumerate(tokens):
+        if token.text == "(" and token.kind == "bracket":
+            if depth == 0:
+                if index and not (tokens[index - 1].text.lower() == "or" and tokens[index - 1].kind == "word"):
+                    return []
+                opened = token.end
+            depth += 1
+        elif token.text == ")" and token.kind == "bracket":
+            depth -= 1
+            if depth == 0:
+                pieces.append(text[opened : token.start])
+        elif depth == 0 and not (token.kind == "word" and token.text.lower() == "or" and pieces):
+            return []
+    return pieces if depth == 0 else []
+
+
+@lru_cache(maxsize=2048)
+def _normal_text(text: str) -> str:
+    tokens = tokenize(text)
+    if not tokens:
+        raise fault(text, 0, "empty_expression", "the expression is empty")
+    check_tokens(text, tokens, MAX_DEPTH, MAX_OPERATORS)
+    return repr(_normal(parse_tree(text, tokens)))
+
+
+def _normal(node: trees.Node) -> Any:
+    """``node`` without what Prometheus drops or reorders when it prints."""
+    match node:
+        case trees.VectorNode():
+            name = trees.metric_name(node)
+            rest = [matcher for matcher in node.matchers if matcher != ("__name__", "=", name)]
+            # Plain tuples: their repr is the normal text.
+            return ("vector", name, sorted(tuple(matcher) for matcher in rest), node.offset or None, node.at)
+        case trees.MatrixNode():
+            return ("matrix", _normal(node.vector), node.range)
+        case trees.SubqueryNode():
+            return ("subquery", _normal(node.expr), node.range, node.step or None, node.offset or None, node.at)
+        case trees.CallNode():
+            return ("call", node.name, [_normal(argument) for argument in node.args])
+        case trees.AggregateNode():
+            grouping = None if node.grouping == (True, ()) else node.grouping and tuple(node.grouping)
+            return ("aggregate", node.op, grouping, node.param and _normal(node.param), _normal(node.expr))
+        case trees.BinaryNode():
+            matching = None if node.matching == (False, ()) else node.matching and tuple(node.matching)
+            rest_of = (node.returns_bool, matching, node.card, node.included or None, node.fill)
+            return ("binary", node.op, _normal(node.lhs), _normal(node.rhs), *rest_of)
+        case trees.UnaryNode() | trees.ParenNode():
+            return (node.kind, _normal(node.expr))
+        case _:
+            return tuple(node)

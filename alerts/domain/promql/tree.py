@@ -1,0 +1,329 @@
+"""The parser's tree as plain values: immutable, comparable, hashable.
+
+``grow`` copies every attribute the parser shows (a test counts them), so two texts with equal trees differ in layout
+only. What the parser shows and we do not know is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import promql_parser as library
+
+from alerts.domain.promql.matchers import Matcher, Op
+
+
+class VectorNode(NamedTuple):
+    """``name{matchers}``. ``offset`` in milliseconds; ``at`` as the parser prints it (``@ start()``)."""
+
+    kind: str
+    name: str | None
+    matchers: tuple[Matcher, ...]
+    offset: int | None
+    at: str | None
+
+
+class MatrixNode(NamedTuple):
+    """``vector[range]``."""
+
+    kind: str
+    vector: VectorNode
+    range: int
+
+
+class SubqueryNode(NamedTuple):
+    """``expr[range:step]``."""
+
+    kind: str
+    expr: Node
+    range: int
+    step: int | None
+    offset: int | None
+    at: str | None
+
+
+class CallNode(NamedTuple):
+    """``name(args)``."""
+
+    kind: str
+    name: str
+    args: tuple[Node, ...]
+
+
+class Grouping(NamedTuple):
+    """``by (labels)`` and ``on (labels)`` list what counts (``keep``); ``without`` and ``ignoring`` what does not."""
+
+    keep: bool
+    labels: tuple[str, ...]
+
+
+class AggregateNode(NamedTuple):
+    """``op grouping (param, expr)``."""
+
+    kind: str
+    op: str
+    grouping: Grouping | None
+    param: Node | None
+    expr: Node
+
+
+class BinaryNode(NamedTuple):
+    """``lhs op matching rhs``; ``card`` is "", ``one``, ``many_to_one`` (group_left), ``one_to_many`` or ``set``."""
+
+    kind: str
+    op: str
+    lhs: Node
+    rhs: Node
+    returns_bool: bool
+    matching: Grouping | None
+    card: str
+    included: tuple[str, ...] | None
+    fill: tuple[str | None, str | None]
+
+
+class UnaryNode(NamedTuple):
+    kind: str
+    expr: Node
+
+
+class ParenNode(NamedTuple):
+    kind: str
+    expr: Node
+
+
+class NumberNode(NamedTuple):
+    """The value by its shortest exact text, since NaN is not equal to itself."""
+
+    kind: str
+    value: str
+
+
+class StringNode(NamedTuple):
+    kind: str
+    value: str
+
+
+Node = (
+    VectorNode
+    | MatrixNode
+    | SubqueryNode
+    | CallNode
+    | AggregateNode
+    | BinaryNode
+    | UnaryNode
+    | ParenNode
+    | NumberNode
+    | StringNode
+)
+
+
+class UnknownTree(Exception):
+    """The parser showed something this module does not know."""
+
+
+_OPS: tuple[tuple[Any, Op], ...] = (
+    (library.MatchOp.Equal, "="),
+    (library.MatchOp.Re, "=~"),
+    (library.MatchOp.NotEqual, "!="),
+    (library.MatchOp.NotRe, "!~"),
+)
+_CARDS = (
+    (library.VectorMatchCardinality.OneToOne, "one"),
+    (library.VectorMatchCardinality.ManyToMany, "set"),
+    (library.VectorMatchCardinality.ManyToOne, "many_to_one"),
+    (library.VectorMatchCardinality.OneToMany, "one_to_many"),
+)
+_BY, _WITHOUT = library.AggModifierType.By, library.AggModifierType.Without
+_ON, _IGNORING = library.LabelModifierType.Include, library.LabelModifierType.Exclude
+_NO_FILL = (None, None)
+
+
+def grow(node: Any) -> Node:
+    """The parser's ``node`` and everything below it."""
+    try:
+        maker = _MAKERS[type(node)]
+    except KeyError:
+        raise UnknownTree(type(node).__name__) from None
+    return maker(node)
+
+
+def _milliseconds(duration: timedelta | None) -> int | None:
+    if duration is None:
+        return None
+    return (duration.days * 86_400 + duration.seconds) * 1000 + duration.microseconds // 1000
+
+
+def _vector(node: Any) -> VectorNode:
+    found = node.matchers
+    if found.or_matchers:
+        raise UnknownTree("or between matchers")
+    at, offset = node.at, node.offset
+    return VectorNode(
+        "vector",
+        node.name,
+        tuple([Matcher(item.name, _op(item.op), item.value) for item in found.matchers]),
+        None if offset is None else _milliseconds(offset),
+        None if at is None else str(at),
+    )
+
+
+def _op(op: Any) -> Op:
+    for known, text in _OPS:
+        if op is known or op == known:
+            return text
+    raise UnknownTree(str(op))
+
+
+def _matrix(node: Any) -> MatrixNode:
+    return MatrixNode("matrix", _vector(node.vector_selector), _milliseconds(node.range) or 0)
+
+
+def _subquery(node: Any) -> SubqueryNode:
+    at = node.at
+    return SubqueryNode(
+        "subquery",
+        grow(node.expr),
+        _milliseconds(node.range) or 0,
+        _milliseconds(node.step),
+        _milliseconds(node.offset),
+        None if at is None else str(at),
+    )
+
+
+def _call(node: Any) -> CallNode:
+    return CallNode("call", node.func.name, tuple([grow(argument) for argument in node.args]))
+
+
+def _aggregate(node: Any) -> AggregateNode:
+    modifier, param = node.modifier, node.param
+    grouping = None
+    if modifier is not None:
+        kind = modifier.type
+        if kind != _BY and kind != _WITHOUT:
+            raise UnknownTree(str(kind))
+        grouping = Grouping(kind == _BY, tuple(modifier.labels))
+    return AggregateNode("aggregate", str(node.op), grouping, None if param is None else grow(param), grow(node.expr))
+
+
+def _binary(node: Any) -> Node:
+    # A chain of operators leans to the left: walk down it, not into it, or 500 terms need 500 frames.
+    chain = [node]
+    lhs = node.lhs
+    while type(lhs) is library.BinaryExpr:
+        chain.append(lhs)
+        lhs = lhs.lhs
+    grown = grow(lhs)
+    for link in reversed(chain):
+        grown = BinaryNode("binary", str(link.op), grown, grow(link.rhs), *_modifier(link.modifier))
+    return grown
+
+
+def _modifier(
+    modifier: Any,
+) -> tuple[bool, Grouping | None, str, tuple[str, ...] | None, tuple[str | None, str | None]]:
+    if modifier is None:
+        return (False, None, "", None, _NO_FILL)
+    matching, included, fill = modifier.matching, modifier.group_labels, modifier.fill_values
+    grouping = None
+    if matching is not None:
+        kind = matching.type
+        if kind != _ON and kind != _IGNORING:
+            raise UnknownTree(str(kind))
+        grouping = Grouping(kind == _ON, tuple(matching.labels))
+    left, right = fill.lhs, fill.rhs
+    return (
+        modifier.return_bool,
+        grouping,
+        _card(modifier.card),
+        None if included is None else tuple(included),
+        (None if left is None else repr(left), None if right is None else repr(right)),
+    )
+
+
+def _card(card: Any) -> str:
+    for known, text in _CARDS:
+        if card == known:
+            return text
+    raise UnknownTree(str(card))
+
+
+_MAKERS: dict[type, Callable[[Any], Node]] = {
+    library.VectorSelector: _vector,
+    library.MatrixSelector: _matrix,
+    library.SubqueryExpr: _subquery,
+    library.Call: _call,
+    library.AggregateExpr: _aggregate,
+    library.BinaryExpr: _binary,
+    library.UnaryExpr: lambda node: UnaryNode("unary", grow(node.expr)),
+    library.ParenExpr: lambda node: ParenNode("paren", grow(node.expr)),
+    library.NumberLiteral: lambda node: NumberNode("number", repr(node.val)),
+    library.StringLiteral: lambda node: StringNode("string", node.val),
+}
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes right below, in the order of the text."""
+    match node:
+        case BinaryNode():
+            return (node.lhs, node.rhs)
+        case AggregateNode():
+            return (node.expr,) if node.param is None else (node.param, node.expr)
+        case CallNode():
+            return node.args
+        case MatrixNode():
+            return (node.vector,)
+        case SubqueryNode() | UnaryNode() | ParenNode():
+            return (node.expr,)
+        case _:
+            return ()
+
+
+def vectors(node: Node) -> Iterator[VectorNode]:
+    """Every selector below (and with) ``node``, in the order of the text."""
+    pending: list[Node] = [node]
+    while pending:
+        current = pending.pop()
+        if type(current) is VectorNode:
+            yield current
+        else:
+            pending.extend(reversed(children(current)))
+
+
+def metric_name(node: VectorNode) -> str | None:
+    """The one metric this selector reads: ``foo``, ``{"foo"}`` or ``{__name__="foo"}``; None when it can be several."""
+    if node.name is not None:
+        return node.name
+    for matcher in node.matchers:
+        if matcher.label == "__name__" and matcher.op == "=":
+            return matcher.value
+    return None
+
+
+def replace_vectors(node: Node, change: Callable[[VectorNode], Node]) -> Node:
+    """The tree with each selector, in the order of the text, put through ``change``."""
+    match node:
+        case VectorNode():
+            return change(node)
+        case MatrixNode():
+            return node._replace(vector=change(node.vector))  # type: ignore[arg-type]
+        case BinaryNode():
+            chain: list[BinaryNode] = [node]
+            lhs = node.lhs
+            while isinstance(lhs, BinaryNode):
+                chain.append(lhs)
+                lhs = lhs.lhs
+            changed = replace_vectors(lhs, change)
+            for link in reversed(chain):
+                changed = link._replace(lhs=changed, rhs=replace_vectors(link.rhs, change))
+            return changed
+        case AggregateNode():
+            param = None if node.param is None else replace_vectors(node.param, change)
+            return node._replace(param=param, expr=replace_vectors(node.expr, change))
+        case CallNode():
+            return node._replace(args=tuple([replace_vectors(argument, change) for argument in node.args]))
+        case SubqueryNode() | UnaryNode() | ParenNode():
+            return node._replace(expr=replace_vectors(node.expr, change))
+        case _:
+            return node
