@@ -214,9 +214,10 @@ def present(tool: Tool) -> bool:
 
 def provide(tool: Tool) -> bool:
     """Makes .tools/<name> complete or leaves it absent; True when the tool can be used."""
-    if present(tool) or (tool.installed and any(Path("/").glob(tool.installed.lstrip("/")))):
-        return True
     missing = TOOLS / f"{tool.name}.missing"
+    if present(tool) or (tool.installed and any(Path("/").glob(tool.installed.lstrip("/")))):
+        missing.unlink(missing_ok=True)
+        return True
     reasons = []
     ways = [partial(from_debian, suite) for suite in tool.suites] + [from_upstream]
     for way in ways:
