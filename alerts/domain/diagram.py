@@ -1,0 +1,243 @@
+"""Divides all positions into disjoint boxes, one outcome each, without going through them one by one.
+
+DESIGN 4 defines the regions of a key by a recursion over its layers, which is deep and exponential. Here the same division is
+a decision diagram: one label at a time, values that see the same layers share a branch, and equal sub-diagrams are one
+node. The label order is fixed, so the result is canonical: it does not depend on the order of creation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from alerts.domain.errors import Finding, PolicyConflict
+from alerts.domain.layers import Layer, Position, Topology
+from alerts.domain.regions import Condition, Region
+
+MAX_REGIONS = 2_000
+MAX_NODES = 50_000
+
+
+class Node:
+    """A test of one label: ``table`` says where each listed value leads, ``rest`` where any other one does."""
+
+    __slots__ = ("label", "rest", "table")
+
+    def __init__(self, label: str, table: dict[str, Any], rest: Any) -> None:
+        self.label = label
+        self.table = table
+        self.rest = rest
+
+
+def lookup(root: Any, position: Position) -> Any:
+    """The outcome at one position."""
+    node = root
+    while type(node) is Node:
+        node = node.table.get(position.get(node.label, ""), node.rest)
+    return node
+
+
+class _Interning:
+    """Makes equal nodes one object, and drops tests that decide nothing."""
+
+    def __init__(self, findings: Callable[[], Finding]) -> None:
+        self._known: dict[Hashable, Node] = {}
+        self._too_many = findings
+
+    def node(self, label: str, table: dict[str, Any], rest: Any) -> Any:
+        table = {value: child for value, child in table.items() if child is not rest and child != rest}
+        if not table:
+            return rest
+        identity = (label, _identity(rest), frozenset((value, _identity(child)) for value, child in table.items()))
+        known = self._known.get(identity)
+        if known is None:
+            if len(self._known) >= MAX_NODES:
+                raise PolicyConflict(self._too_many())
+            known = self._known[identity] = Node(label, table, rest)
+        return known
+
+
+def _identity(outcome: Any) -> Hashable:
+    return ("node", id(outcome)) if type(outcome) is Node else ("leaf", outcome)
+
+
+def build(topology: Topology, layers: Sequence[Layer]) -> Any:
+    """The diagram of one key; ``layers`` strongest first. An outcome is the tuple of indexes of the layers in force.
+
+    Indexes ascend, so the strongest comes first, and end with the first override.
+    """
+    single = _single_layer(topology, layers)
+    if single is not None:
+        return single
+    plans = _labels(topology, layers)
+    overrides = [layer.strategy == "override" for layer in layers]
+    interning = _Interning(lambda: too_many(layers))
+    memo: dict[tuple[int, tuple[int, ...]], Any] = {}
+
+    def prune(matched: list[int]) -> tuple[int, ...]:
+        matched.sort()
+        for place, index in enumerate(matched):
+            if overrides[index]:
+                return tuple(matched[: place + 1])
+        return tuple(matched)
+
+    def division(step: int, matched: tuple[int, ...]) -> Any:
+        limit = matched[-1] if matched and overrides[matched[-1]] else len(layers)
+        while step < len(plans) and plans[step].strongest >= limit:
+            step += 1
+        if step == len(plans):
+            return matched
+        known = memo.get((step, matched))
+        if known is None:
+            plan = plans[step]
+            children = {
+                seen: division(step + 1, prune([*matched, *(index for index in seen if index < limit)]))
+                for seen in plan.distinct
+            }
+            table = {value: children[seen] for value, seen in plan.seen.items()}
+            known = memo[(step, matched)] = interning.node(plan.label, table, children[plan.rest])
+        return known
+
+    everywhere = prune([index for index, layer in enumerate(layers) if layer.scope.level == "global"])
+    return division(0, everywhere)
+
+
+def _single_layer(topology: Topology, layers: Sequence[Layer]) -> Any:
+    if len(layers) != 1:
+        return None
+    scope = layers[0].scope
+    label = topology.label(scope)
+    if label is None:
+        return (0,)
+    if scope.level == "namespace":
+        return Node(label, {"": ()}, (0,))
+    values = (scope.value,) if scope.level == "target" else topology.subtree(scope.namespace, scope.value)
+    return Node(label, dict.fromkeys(values, (0,)), ())
+
+
+class _LabelPlan:
+    """Which layers each value of one label sees."""
+
+    __slots__ = ("distinct", "label", "rest", "seen", "strongest")
+
+    def __init__(self, label: str, seen: dict[str, tuple[int, ...]], rest: tuple[int, ...]) -> None:
+        self.label = label
+        self.seen = seen
+        self.rest = rest
+        self.distinct = {*seen.values(), rest}
+        self.strongest = min((indexes[0] for indexes in self.distinct if indexes), default=0)
+
+
+def _labels(topology: Topology, layers: Sequence[Layer]) -> list[_LabelPlan]:
+    members: dict[str, dict[str, list[int]]] = {}
+    anywhere: dict[str, list[int]] = {}
+    for index, layer in enumerate(layers):
+        label = topology.label(layer.scope)
+        if label is None:
+            continue
+        values = members.setdefault(label, {})
+        if layer.scope.level == "namespace":
+            anywhere.setdefault(label, []).append(index)
+            values.setdefault("", [])
+        elif layer.scope.level == "target":
+            values.setdefault(layer.scope.value, []).append(index)
+        else:
+            for value in topology.subtree(layer.scope.namespace, layer.scope.value):
+                values.setdefault(value, []).append(index)
+    plans = []
+    for label in topology.position_labels:
+        if label not in members:
+            continue
+        common = anywhere.get(label, [])
+        seen = {
+            value: tuple(sorted([*indexes, *common])) if value else tuple(indexes)
+            for value, indexes in members[label].items()
+        }
+        plans.append(_LabelPlan(label, seen, tuple(common)))
+    return plans
+
+
+def relabel(root: Any, outcome: Callable[[Any], Any], layers: Sequence[Layer]) -> Any:
+    """The same division with other outcomes; positions that now agree are united."""
+    interning = _Interning(lambda: too_many(layers))
+    memo: dict[int, Any] = {}
+
+    def walk(node: Any) -> Any:
+        if type(node) is not Node:
+            return outcome(node)
+        known = memo.get(id(node))
+        if known is None:
+            children: dict[Hashable, Any] = {}
+
+            def child(of: Any) -> Any:
+                identity = _identity(of)
+                if identity not in children:
+                    children[identity] = walk(of)
+                return children[identity]
+
+            table = {value: child(of) for value, of in node.table.items()}
+            known = memo[id(node)] = interning.node(node.label, table, child(node.rest))
+        return known
+
+    return walk(root)
+
+
+def outcomes(root: Any) -> set[Any]:
+    """Every outcome some position has."""
+    found: set[Any] = set()
+    pending, visited = [root], set()
+    while pending:
+        node = pending.pop()
+        if type(node) is not Node:
+            found.add(node)
+        elif id(node) not in visited:
+            visited.add(id(node))
+            pending.extend({id(child): child for child in node.table.values()}.values())
+            pending.append(node.rest)
+    return found
+
+
+def boxes(root: Any, layers: Sequence[Layer], wanted: Callable[[Any], bool]) -> dict[Any, list[Region]]:
+    """The disjoint boxes of each outcome that is ``wanted``, in canonical order.
+
+    Raises PolicyConflict, naming the layers that multiply, past 2,000 of them.
+    """
+    found: dict[Any, list[Region]] = {}
+    count = 0
+
+    def walk(node: Any, path: tuple[tuple[str, Condition], ...]) -> None:
+        nonlocal count
+        if type(node) is not Node:
+            if wanted(node):
+                count += 1
+                if count > MAX_REGIONS:
+                    raise PolicyConflict(too_many(layers))
+                found.setdefault(node, []).append(Region(tuple(sorted(path, key=itemgetter(0)))))
+            return
+        groups: dict[Hashable, tuple[Any, list[str]]] = {}
+        for value, child in node.table.items():
+            groups.setdefault(_identity(child), (child, []))[1].append(value)
+        for child, values in sorted(groups.values(), key=lambda group: min(group[1])):
+            walk(child, (*path, (node.label, Condition(True, frozenset(values)))))
+        walk(node.rest, (*path, (node.label, Condition(False, frozenset(node.table)))))
+
+    walk(root, ())
+    return found
+
+
+def too_many(layers: Sequence[Layer]) -> Finding:
+    """The finding for a key whose layers multiply, with the scopes that do."""
+    counts: dict[str, int] = {}
+    for layer in layers:
+        name = layer.scope.namespace if layer.scope.level == "group" else layer.scope.level
+        counts[name] = counts.get(name, 0) + 1
+    shares = ", ".join(f"{count} at {name}" for name, count in sorted(counts.items(), key=lambda pair: -pair[1]))
+    rules = ", ".join(str(layer.rule_id) for layer in layers[:10])
+    return Finding(
+        "too_many_regions",
+        f"the {len(layers)} layers of {layers[0].key!r} multiply to more than {MAX_REGIONS:,} regions ({shares}; rules {rules} …)",
+        hint="use override instead of merge at the narrow scopes, or give those scopes a key of their own",
+        key=layers[0].key,
+        rule_id=layers[0].rule_id,
+    )

@@ -1,0 +1,322 @@
+"""Compiles one key. Steps, in order: divide, resolve, place, check what must not be split, gather branches, emit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from alerts.domain import diagram, layout, splitting
+from alerts.domain.compiled import Branch, Chain, CompiledRule, Contradiction, KeyPlan, Pairs
+from alerts.domain.errors import Finding, PolicyConflict, PromqlError
+from alerts.domain.layers import Layer, Topology
+from alerts.domain.layout import Layout
+from alerts.domain.placement import Placement, Placer, Shape
+from alerts.domain.promql.expression import Expression, parse
+from alerts.domain.promql.injection import inject
+from alerts.domain.promql.metrics import metrics_read
+from alerts.domain.regions import Region
+from alerts.domain.resolver import EffectiveRule, fold, resolve
+
+MAX_BRANCHES = 50
+MAX_COMPILED = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What compiling depends on beside the policy. ``determined_by``: labels that fix a series' whole position."""
+
+    layout: Layout = "per-scope"
+    determined_by: tuple[str, ...] = ("instance",)
+    base_url: str = ""
+
+
+Outcome = tuple[Chain, int]
+"""The chain that stands for all with the same content, and the layer whose scope must stay whole (-1: none must)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One region of one outcome, with the labels that partitioning gives it."""
+
+    leader: Chain
+    outcome: Outcome
+    region: Region
+    static: Pairs
+
+
+class KeyCompiler:
+    """The working state of compiling one key; used once."""
+
+    def __init__(self, topology: Topology, layers: tuple[Layer, ...], options: Options) -> None:
+        self.topology = topology
+        self.layers = layers
+        self.options = options
+        self.key_id = layers[0].key_id
+        self.determined_by = (topology.target_label, *options.determined_by)
+        self._rules: dict[Chain, EffectiveRule | None] = {}
+        self._enabled: dict[Chain, bool] = {}
+        self._owners: dict[Chain, Layer] = {}
+        self._shapes: dict[Chain, Shape] = {}
+        self._findings: dict[Finding, None] = {}
+        self._labels: tuple[str, ...] = ()
+
+    def broken(self, findings: tuple[Finding, ...]) -> KeyPlan:
+        """A plan without rules: lookups and traces still work on its layers."""
+        filled = tuple(
+            finding if finding.key is not None else replace(finding, key=self.key_id[1]) for finding in findings
+        )
+        return KeyPlan(self.key_id, self.layers, root=None, findings=filled)
+
+    def compile(self) -> KeyPlan:
+        root = diagram.build(self.topology, self.layers)
+        chains = self._resolve_all(root)
+        plan = KeyPlan(self.key_id, self.layers, root, resolved=self._rules)
+        if not self._findings:
+            self._emit(plan, root, chains)
+        plan.findings = tuple(self._findings)
+        if plan.findings:
+            plan.rules, plan.pieces = (), {}
+        return plan
+
+    # -- resolve ---------------------------------------------------------------------------------------------------
+
+    def _resolve_all(self, root: object) -> list[Chain]:
+        """The chains that yield an enabled rule. Findings of muted ones do not count: nothing of them is evaluated."""
+        found = []
+        for chain in sorted(diagram.outcomes(root)):
+            if not chain:
+                continue
+            rule = self._resolve(chain, report=True)
+            if rule is not None and self._enabled[chain]:
+                self._check_own_scope(chain, rule)
+                found.append(chain)
+        return found
+
+    def _resolve(self, chain: Chain, report: bool = False) -> EffectiveRule | None:
+        if chain in self._rules and not report:
+            return self._rules[chain]
+        folded = fold([self.layers[index] for index in reversed(chain)])
+        rule = None
+        if folded is not None:
+            self._enabled[chain] = folded.enabled
+            self._owners[chain] = folded.owner
+            resolution = resolve(folded)
+            rule = resolution.rule
+            if report and folded.enabled:
+                self._report(*resolution.findings)
+        self._rules[chain] = rule
+        return rule
+
+    def _rule(self, chain: Chain) -> EffectiveRule:
+        rule = self._rules[chain]
+        assert rule is not None, "only chains that resolve are compiled"
+        return rule
+
+    def _report(self, *findings: Finding) -> None:
+        for finding in findings:
+            self._findings[finding if finding.key is not None else replace(finding, key=self.key_id[1])] = None
+
+    def _expression(self, rule: EffectiveRule, layer: Layer | None = None) -> Expression | None:
+        try:
+            return parse(rule.expr)
+        except PromqlError as refused:
+            owner = layer or self.layers[-1]
+            for finding in refused.findings:
+                pointer = finding.pointer or "/query_template"
+                self._report(replace(finding, pointer=pointer, rule_id=owner.rule_id, key=self.key_id[1]))
+            return None
+
+    def _check_own_scope(self, chain: Chain, rule: EffectiveRule) -> None:
+        owner = self._owners[chain]
+        expression = self._expression(rule, owner)
+        if expression is not None:
+            self._report(*splitting.own_scope_contradictions(self.topology, owner, expression, rule.unscoped))
+
+    # -- place -----------------------------------------------------------------------------------------------------
+
+    def _shape_of(self, chain: Chain) -> Shape:
+        """All that tells rules apart for Alertmanager and ``for``; a query only where it must not be joined."""
+        known = self._shapes.get(chain, False)
+        if known is not False:
+            return known
+        rule = self._resolve(chain)
+        shape: Shape = None
+        if rule is not None:
+            try:
+                joinable = splitting.is_joinable(self.key_id[0], rule, self._labels, self.determined_by)
+            except PromqlError:
+                joinable = False
+            shape = (
+                rule.name,
+                rule.labels,
+                rule.for_duration,
+                rule.keep_firing_for,
+                rule.annotations,
+                rule.interval,
+                rule.partition_by,
+                None if joinable else (rule.expr, rule.unscoped),
+            )
+        self._shapes[chain] = shape
+        return shape
+
+    def _emit(self, plan: KeyPlan, root: object, chains: list[Chain]) -> None:
+        if not chains:
+            return
+        self._labels = splitting.labels_tested(root)
+        placer = Placer(self.topology, self.layers, self._shape_of)
+
+        def first(chain: Chain) -> Placement:
+            joins = self.options.layout == "consolidated" and self._is_joinable(chain)
+            return placer.at_shape(chain) if joins else placer.at_strongest(chain)
+
+        attempts = (first, placer.at_strongest, placer.in_full)
+        attempt = dict.fromkeys(chains, 0)
+        for _ in range(len(attempts)):
+            placements = {chain: attempts[attempt[chain]](chain) for chain in chains}
+            crowded = self._try(plan, root, placements)
+            if not crowded:
+                return
+            for chain in crowded:
+                attempt[chain] = min(attempt[chain] + 1, len(attempts) - 1)
+        self._report(
+            Finding(
+                "too_many_branches",
+                f"the regions of {self.key_id[1]!r} do not fit in {MAX_BRANCHES} branches of one rule",
+                hint="give the scopes that differ a key of their own",
+                rule_id=self.layers[0].rule_id,
+            )
+        )
+
+    def _try(self, plan: KeyPlan, root: object, placements: dict[Chain, Placement]) -> list[Chain]:
+        """Emits all rules, or returns the chains of classes with too many branches."""
+        outcome_of: dict[Chain, Outcome] = {}
+        leaders: dict[tuple[object, ...], Chain] = {}
+        for chain, placement in placements.items():
+            rule = self._rule(chain)
+            content = (placement.label, placement.scope, self._shape_of(chain), rule.expr, rule.unscoped)
+            # Pieces that must stay whole are told apart by their scope, so each can be compared with it.
+            outcome_of[chain] = (leaders.setdefault(content, chain), -1 if self._is_joinable(chain) else chain[0])
+        merged = diagram.relabel(root, outcome_of.get, self.layers)
+        boxes = diagram.boxes(merged, self.layers, lambda outcome: outcome is not None)
+
+        classes: dict[tuple[object, ...], list[Piece]] = {}
+        dropped: dict[Outcome, list[Contradiction]] = {}
+        for outcome, regions in sorted(boxes.items()):
+            leader, whole = outcome
+            rule = self._rule(leader)
+            expression = parse(rule.expr)
+            if whole >= 0:
+                source = self.layers[whole]
+                self._report(
+                    *splitting.split_findings(self.topology, self.layers, source, rule, regions, self.determined_by)
+                )
+            placement = placements[leader]
+            for region in regions:
+                clash = splitting.excluded_by_query(expression, region, rule.unscoped)
+                if clash is not None:
+                    dropped.setdefault(outcome, []).append(
+                        Contradiction(self.layers[leader[0]].scope, region, clash)
+                    )
+                    continue
+                for part, static in splitting.partitions(self.topology, rule, region):
+                    name = (placement.label, placement.scope, self._shape_of(leader), static)
+                    classes.setdefault(name, []).append(Piece(leader, outcome, part, static))
+        if self._findings:
+            return []
+        crowded = {piece.outcome for pieces in classes.values() if len(pieces) > MAX_BRANCHES for piece in pieces}
+        if crowded:
+            return [chain for chain, outcome in outcome_of.items() if outcome in crowded]
+        self._finish(plan, classes, placements, outcome_of, dropped)
+        return []
+
+    def _is_joinable(self, chain: Chain) -> bool:
+        shape = self._shape_of(chain)
+        return isinstance(shape, tuple) and shape[-1] is None
+
+    # -- emit ------------------------------------------------------------------------------------------------------
+
+    def _finish(
+        self,
+        plan: KeyPlan,
+        classes: dict[tuple[object, ...], list[Piece]],
+        placements: dict[Chain, Placement],
+        outcome_of: dict[Chain, Outcome],
+        dropped: dict[Outcome, list[Contradiction]],
+    ) -> None:
+        rules: list[CompiledRule] = []
+        rules_of: dict[Outcome, list[CompiledRule]] = {}
+        reads: set[str] = set()
+        for pieces in classes.values():
+            branches = tuple(sorted(self._branches(pieces, reads), key=lambda branch: (branch.query, branch.region.text)))
+            leader = pieces[0].leader
+            rule = self._compiled(placements[leader], self._rule(leader), pieces[0].static, branches)
+            rules.append(rule)
+            for outcome in {piece.outcome for piece in pieces}:
+                rules_of.setdefault(outcome, []).append(rule)
+        plan.rules = tuple(sorted(rules, key=lambda rule: (rule.file, rule.group, rule.name, rule.labels)))
+        plan.reads = frozenset(reads)
+        for chain, outcome in outcome_of.items():
+            if outcome in rules_of:
+                plan.pieces[chain] = tuple(rules_of[outcome])
+            if outcome in dropped:
+                plan.dropped[chain] = tuple(dropped[outcome])
+
+    def _branches(self, pieces: list[Piece], reads: set[str]) -> Iterator[Branch]:
+        for piece in pieces:
+            rule = self._rule(piece.leader)
+            expression = parse(rule.expr)
+            reads |= metrics_read(expression) - set(rule.unscoped)
+            expr = inject(expression, piece.region.matchers(), rule.unscoped)
+            yield Branch(piece.region, rule.expr, expr, rule.unscoped)
+
+    def _compiled(
+        self, placement: Placement, rule: EffectiveRule, static: Pairs, branches: tuple[Branch, ...]
+    ) -> CompiledRule:
+        kind, key = self.key_id
+        expr = branches[0].expr if len(branches) == 1 else joined([branch.expr for branch in branches])
+        if len(expr.encode()) > MAX_COMPILED:
+            raise PolicyConflict(
+                Finding(
+                    "compiled_too_large",
+                    f"{key!r} compiles to an expression of {len(expr.encode()):,} bytes, more than {MAX_COMPILED:,}",
+                    hint="give the scopes that differ a key of their own",
+                    rule_id=self.layers[0].rule_id,
+                )
+            )
+        labels = dict(rule.labels) | dict(static)
+        if placement.label is not None:
+            labels[self.topology.scope_label] = placement.label
+        annotations = dict(rule.annotations)
+        if self.options.base_url and kind == "alerting":
+            annotations.setdefault("policy_url", f"{self.options.base_url}/policy/{kind}/{quote(key, safe='')}")
+        standing_for = self._resolve(placement.chain) or rule
+        affinity = self._affinity(standing_for)
+        file, group = layout.place(self.options.layout, placement.scope, affinity, rule.interval)
+        return CompiledRule(
+            kind=kind,
+            key=key,
+            name=rule.name,
+            expr=expr,
+            for_duration=rule.for_duration,
+            keep_firing_for=rule.keep_firing_for,
+            interval=rule.interval,
+            labels=tuple(sorted(labels.items())),
+            annotations=tuple(sorted(annotations.items())),
+            file=file,
+            group=group,
+            scope=placement.scope,
+            branches=branches,
+        )
+
+    def _affinity(self, rule: EffectiveRule) -> str:
+        """Recordings and what reads them meet in one group: the recorded series' name, else the key."""
+        read = sorted(name for name in metrics_read(parse(rule.expr)) if ":" in name)
+        if read:
+            return read[0]
+        return rule.name if self.key_id[0] == "recording" else self.key_id[1]
+
+
+def joined(exprs: list[str]) -> str:
+    """Expressions over disjoint series as one. A comment at an expression's end must not swallow the bracket."""
+    return "\nor\n".join(f"({expr}\n)" if "#" in expr.rsplit("\n", 1)[-1] else f"({expr})" for expr in exprs)

@@ -1,0 +1,44 @@
+"""Reads rule files back: what a set of files on disk or in the database means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from alerts.domain.planner import DeployedRule
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read(file: str, content: bytes) -> list[tuple[str, list[DeployedRule]]]:
+    """The groups of one file in order, with their rules in order; ValueError when it is not a rule file."""
+    try:
+        data = yaml.load(content, Loader=_Loader) or {}
+        return [
+            (group["name"], [_rule(file, group, rule) for rule in group.get("rules") or ()])
+            for group in data.get("groups") or ()
+        ]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is not a rule file: {error}") from error
+
+
+def rules(file: str, content: bytes) -> list[DeployedRule]:
+    """All rules of one file."""
+    return [rule for _, group in read(file, content) for rule in group]
+
+
+def _rule(file: str, group: dict[str, Any], rule: dict[str, Any]) -> DeployedRule:
+    alerting = "alert" in rule
+    return DeployedRule(
+        file=file,
+        group=group["name"],
+        kind="alerting" if alerting else "recording",
+        name=rule["alert"] if alerting else rule["record"],
+        expr=rule["expr"],
+        for_duration=rule.get("for"),
+        keep_firing_for=rule.get("keep_firing_for"),
+        labels=tuple(sorted((rule.get("labels") or {}).items())),
+        annotations=tuple(sorted((rule.get("annotations") or {}).items())),
+        interval=group.get("interval"),
+    )

@@ -1,0 +1,193 @@
+"""What may be evaluated in pieces, and what a query's own matchers leave of a region (DESIGN 4).
+
+Safety laws kept here:
+
+- A query that is not distributive over a label is evaluated over its rule's whole scope, or refused: a narrower layer must
+  not silently change what the broader rule counts.
+- A recording is split over a label only when its output carries that label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from alerts.domain.compiled import Pairs
+from alerts.domain.diagram import Node
+from alerts.domain.errors import Finding
+from alerts.domain.layers import Kind, Layer, Topology
+from alerts.domain.promql.distribution import not_distributive
+from alerts.domain.promql.expression import Expression, parse
+from alerts.domain.promql.fate import output_has_label
+from alerts.domain.promql.matchers import contradicts
+from alerts.domain.regions import Condition, Region
+from alerts.domain.resolver import EffectiveRule
+
+
+def labels_tested(root: object) -> tuple[str, ...]:
+    """The labels by which a diagram tells positions apart."""
+    found: dict[str, None] = {}
+    pending, visited = [root], set()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Node) and id(node) not in visited:
+            visited.add(id(node))
+            found[node.label] = None
+            pending.extend({id(child): child for child in node.table.values()}.values())
+            pending.append(node.rest)
+    return tuple(sorted(found))
+
+
+def why_whole(
+    kind: Kind, rule: EffectiveRule, expression: Expression, label: str, determined_by: Collection[str]
+) -> str | None:
+    """Why ``rule`` must not be evaluated in pieces along ``label``; None when it may."""
+    reason = not_distributive(expression, label, determined_by, rule.unscoped)
+    if reason is None and kind == "recording" and output_has_label(expression, label, rule.unscoped) is not True:
+        reason = f"the recorded series would not carry the label {label!r}"
+    return reason
+
+
+def is_joinable(
+    kind: Kind, rule: EffectiveRule, labels: Collection[str], determined_by: Collection[str]
+) -> bool:
+    """Whether pieces of this rule, told apart by ``labels``, may be split and united freely."""
+    if not labels:
+        return True
+    expression = parse(rule.expr)
+    return all(why_whole(kind, rule, expression, label, determined_by) is None for label in labels)
+
+
+def split_findings(
+    topology: Topology,
+    layers: Sequence[Layer],
+    source: Layer,
+    rule: EffectiveRule,
+    regions: Sequence[Region],
+    determined_by: Collection[str],
+) -> list[Finding]:
+    """Objections to evaluating ``rule``, in force from ``source``, over ``regions`` instead of its whole scope."""
+    whole = scope_condition(topology, source)
+    partitioned = {topology.namespace_by_name[name].label for name in rule.partition_by if name in topology.namespace_by_name}
+    cut = {
+        label
+        for region in regions
+        for label, condition in region.conditions
+        if whole is None or (label, condition) != whole
+    }
+    expression = parse(rule.expr)
+    findings = []
+    for label in sorted(cut - partitioned):
+        reason = why_whole(source.kind, rule, expression, label, determined_by)
+        if reason is None or (rule.allow_split and source.kind == "alerting"):
+            continue
+        cutters = [layer for layer in layers if layer is not source and topology.label(layer.scope) == label]
+        others = ", ".join(f"rule {layer.rule_id} at {layer.scope}" for layer in cutters[:5])
+        findings.append(
+            Finding(
+                "would_split",
+                f"{rule.name!r} at {source.scope} (rule {source.rule_id}) is evaluated over its whole scope: {reason}; "
+                f"{others or 'another layer'} would change what it counts",
+                hint="set partition_by or allow_split on the broader rule, or keep the label in its grouping",
+                key=source.key,
+                rule_id=source.rule_id,
+            )
+        )
+    if not findings and len(regions) > 1 and not partitioned and any(
+        why_whole(source.kind, rule, expression, label, determined_by) for label in sorted(cut)
+    ):
+        findings.append(
+            Finding(
+                "would_split",
+                f"what is left of {rule.name!r} at {source.scope} (rule {source.rule_id}) is {len(regions)} separate regions, "
+                "and its query cannot be evaluated in pieces",
+                hint="let the narrower layers use labels of one namespace only",
+                key=source.key,
+                rule_id=source.rule_id,
+            )
+        )
+    return findings
+
+
+def scope_condition(topology: Topology, layer: Layer) -> tuple[str, Condition] | None:
+    """A layer's scope as (label, condition); None for global."""
+    label = topology.label(layer.scope)
+    if label is None:
+        return None
+    if layer.scope.level == "namespace":
+        return label, Condition(False, frozenset(("",)))
+    if layer.scope.level == "target":
+        return label, Condition(True, frozenset((layer.scope.value,)))
+    return label, Condition(True, topology.subtree(layer.scope.namespace, layer.scope.value))
+
+
+def own_scope_contradictions(
+    topology: Topology, owner: Layer, expression: Expression, unscoped: Collection[str]
+) -> Iterator[Finding]:
+    """A query whose own matchers exclude the scope it is written at can never match anything."""
+    scope = scope_condition(topology, owner)
+    if scope is None:
+        return
+    label, condition = scope
+    for selector in expression.selectors:
+        if selector.name in unscoped:
+            continue
+        for matcher in selector.matchers:
+            if matcher.label == label and contradicts(matcher, condition):
+                yield Finding(
+                    "scope_contradiction",
+                    f"the matcher {matcher.text} contradicts the rule's scope {owner.scope}, which means "
+                    f"{Region(((label, condition),)).text}",
+                    pointer="/query_template",
+                    hint="remove the matcher, or write the rule at the scope it speaks of",
+                    offset=selector.start,
+                    key=owner.key,
+                    rule_id=owner.rule_id,
+                )
+
+
+def excluded_by_query(expression: Expression, region: Region, unscoped: Collection[str]) -> str | None:
+    """The matcher by which every selector excludes ``region``, as text; None when something can match.
+
+    One selector that can match keeps the piece: the others then yield nothing, as the author would expect.
+    """
+    conditions = dict(region.conditions)
+    clash = None
+    for selector in expression.selectors:
+        found = None
+        if selector.name not in unscoped:
+            found = next(
+                (
+                    matcher.text
+                    for matcher in selector.matchers
+                    if matcher.label in conditions and contradicts(matcher, conditions[matcher.label])
+                ),
+                None,
+            )
+        if found is None:
+            return None
+        clash = clash or found
+    return clash
+
+
+def partitions(topology: Topology, rule: EffectiveRule, region: Region) -> Iterator[tuple[Region, Pairs]]:
+    """A region cut by ``partition_by``: one part per known label value, carrying it as a static label, and the remainder.
+
+    The remainder (no group, or a value no group has) has no static label, so that no position goes unwatched.
+    """
+    parts: list[tuple[Region, Pairs]] = [(region, ())]
+    for name in rule.partition_by:
+        namespace = topology.namespace_by_name.get(name)
+        if namespace is None:
+            continue
+        known = topology.values(name)
+        cut: list[tuple[Region, Pairs]] = []
+        for part, static in parts:
+            for value in sorted(known):
+                piece = part.intersect(Region(((namespace.label, Condition(True, frozenset((value,)))),)))
+                if not piece.is_empty:
+                    cut.append((piece, (*static, (namespace.label, value))))
+            remainder = part.intersect(Region.of({namespace.label: Condition(False, known)}))
+            if not remainder.is_empty:
+                cut.append((remainder, static))
+        parts = cut
+    yield from parts

@@ -1,0 +1,91 @@
+"""Explains one key at one position: every layer with what became of it, every field with who had the last word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from alerts.domain.compiled import KeyPlan
+from alerts.domain.layers import Layer, Position, Topology
+from alerts.domain.resolver import Fold, Setting, claims, fold
+
+Status = Literal["applied", "overridden", "disabled", "orphan"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTrace:
+    """What became of one layer. ``unused`` names the values it gives to variables that the query does not declare."""
+
+    layer: Layer
+    status: Status
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTrace:
+    """The value in force, who set it (None: a layer above forgot it), and what it won over, strongest first."""
+
+    value: Any
+    set_by: Setting | None
+    over: tuple[Setting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTrace:
+    """One key at one position; ``layers`` strongest first. ``dropped``: why nothing is compiled here although a rule is in force."""
+
+    plan: KeyPlan
+    layers: tuple[LayerTrace, ...]
+    fields: Mapping[str, FieldTrace]
+    dropped: str | None = None
+
+
+def trace(topology: Topology, plan: KeyPlan, position: Position) -> KeyTrace | None:
+    """Explains ``plan`` at ``position``; None when none of its layers applies there."""
+    applying = [layer for layer in plan.layers if topology.applies(layer.scope, position)]
+    if not applying:
+        return None
+    folded = fold(applying[::-1])
+    layers = tuple(_layer(layer, folded) for layer in applying)
+    return KeyTrace(plan, layers, _fields(applying, folded), _dropped(plan, position))
+
+
+def _layer(layer: Layer, folded: Fold | None) -> LayerTrace:
+    if folded is None:
+        return LayerTrace(layer, "orphan")
+    if layer in folded.orphans:
+        return LayerTrace(layer, "orphan")
+    if layer not in folded.chain:
+        return LayerTrace(layer, "overridden")
+    last_word = folded.fields["enabled"][-1]
+    status: Status = "disabled" if last_word.layer is layer and not last_word.value else "applied"
+    unused = tuple(sorted(name for name, setting in folded.unused_variables().items() if setting.layer is layer))
+    return LayerTrace(layer, status, unused)
+
+
+def _fields(applying: list[Layer], folded: Fold | None) -> dict[str, FieldTrace]:
+    """Fields of the fold, plus what overridden layers had said about any field."""
+    if folded is None:
+        return {}
+    forgotten: dict[str, list[Setting]] = {}
+    for layer in applying:
+        if layer not in folded.chain and layer not in folded.orphans:
+            for path, value in claims(layer).items():
+                forgotten.setdefault(path, []).append(Setting(value, layer, "config"))
+    fields = {}
+    for path in sorted({*folded.fields, *forgotten}):
+        said = folded.fields.get(path, ())
+        over = (*reversed(said[:-1]), *forgotten.get(path, ()))
+        fields[path] = FieldTrace(said[-1].value if said else None, said[-1] if said else None, over)
+    return fields
+
+
+def _dropped(plan: KeyPlan, position: Position) -> str | None:
+    for contradiction in plan.dropped.get(plan.chain(position), ()):
+        if contradiction.region.holds(position):
+            return (
+                f"the query's own matcher {contradiction.matcher} excludes what stronger layers leave of "
+                f"{contradiction.scope}: {contradiction.region.text}"
+            )
+    return None
