@@ -23,7 +23,7 @@ from alerts.domain.promql.limits import COMPILED_MAX_BYTES
 from alerts.domain.promql.matchers import Matcher
 
 _REMEMBERED = 64
-_PLACEHOLDERS = {"=": "placeholder", "!=": "placeholder", "=~": "place|holder", "!~": "place|holder"}
+_PLACEHOLDER = "p"
 _NO_TOKENS: tuple[Token, ...] = ()
 
 
@@ -53,7 +53,7 @@ def _prove(
 ) -> tuple[str, ...]:
     """The text around the matchers, after it was shown with other values of the same shape that they go where they belong."""
     pieces = _splice(expression, unscoped)
-    matchers = tuple([Matcher(label, op, _PLACEHOLDERS[op]) for label, op in shape])  # type: ignore[arg-type]
+    matchers = tuple([Matcher(label, op, _PLACEHOLDER) for label, op in shape])  # type: ignore[arg-type]
     text = ",".join([matcher.text for matcher in matchers]).join(pieces)
 
     def scoped(vector: trees.VectorNode) -> trees.VectorNode:

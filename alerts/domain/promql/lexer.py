@@ -51,17 +51,18 @@ def fault(text: str, offset: int, code: str, message: str, hint: str = "") -> Pr
 def tokenize(text: str) -> list[Token]:
     """All tokens of ``text``; PromqlError at the first character that cannot start one."""
     tokens: list[Token] = []
-    append, match, make = tokens.append, _TOKENS.match, tuple.__new__
-    position, end = 0, len(text)
-    while position < end:
-        found = match(text, position)
-        if found is None:
-            raise fault(text, position, "invalid_promql", _why_unreadable(text, position))
-        stop = found.end()
+    append, make = tokens.append, tuple.__new__
+    position = 0
+    for found in _TOKENS.finditer(text):
+        start, stop = found.span()
+        if start != position:  # something in between is no token
+            break
         kind = found.lastgroup
         if kind != "space":
-            append(make(Token, (kind, text[position:stop], position, stop)))
+            append(make(Token, (kind, found.group(), start, stop)))
         position = stop
+    if position != len(text):
+        raise fault(text, position, "invalid_promql", _why_unreadable(text, position))
     return tokens
 
 

@@ -1,0 +1,219 @@
+"""Whether an expression may be evaluated in pieces.
+
+The law: ``not_distributive(e, L, …)`` is None only if, for any cut of the values of label L in two parts A and B,
+evaluating *e* on the series of A and on those of B yields together, without overlap, what it yields on both at once.
+Whatever is not known to obey is refused with a reason.
+
+How it is shown, from the selectors upwards: each node is one of
+
+- *constant*: it reads no series of the region (numbers, ``time()``, metrics listed as unscoped), so it is the same
+  whatever part is evaluated;
+- *spread*: it obeys the law, and each of its series carries, unchanged from a series it was made of, at least one *key*:
+  L itself or a label declared to determine L. Two series that agree in a key therefore belong to the same part. The set of keys
+  carried shrinks on the way up: groupings drop them, ``label_replace`` overwrites them;
+- neither: a reason.
+
+Series may meet (in a group, a match, an ``or``) only where a key that both carry is compared, so only series of one
+part ever do. An absent label counts as the value "". That a determining label is present and true is the declarer's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+
+from alerts.domain.promql import tree as trees
+from alerts.domain.promql.calls import (
+    ABSENCE,
+    CLOCK,
+    EATS_BUCKETS,
+    LABEL_WRITERS,
+    SERIES_BY_SERIES,
+    WITHOUT_SERIES,
+    is_number,
+    text_of,
+)
+from alerts.domain.promql.expression import Expression
+
+Keys = frozenset[str]
+NO_KEYS: Keys = frozenset()
+"""What a constant carries; a spread node always carries some."""
+
+
+class _Whole(Exception):
+    """The reason why an expression must be evaluated as a whole."""
+
+
+def not_distributive(
+    expression: Expression, label: str, determined_by: Collection[str] = (), unscoped: Collection[str] = ()
+) -> str | None:
+    """None if ``expression`` may be evaluated in pieces along ``label``, else why not, for a person.
+
+    ``determined_by`` lists labels whose value fixes that of ``label``; ``unscoped`` the metrics that carry no position.
+    """
+    return _verdict(expression, label, frozenset(determined_by), frozenset(unscoped))
+
+
+@lru_cache(maxsize=16384)
+def _verdict(expression: Expression, label: str, determined_by: Keys, unscoped: Keys) -> str | None:
+    try:
+        keys = _Analysis(label, determined_by, unscoped).keys(expression.tree)
+    except _Whole as reason:
+        return str(reason)
+    return None if keys else "it reads no series that carry a position"
+
+
+def _clause(grouping: trees.Grouping | None, keep: str, drop: str) -> str:
+    return "" if grouping is None else f" {keep if grouping.keep else drop} ({', '.join(grouping.labels)})"
+
+
+def _kept(grouping: trees.Grouping | None, keys: Keys) -> Keys:
+    """The keys that a grouping or matching clause compares."""
+    if grouping is None:
+        return keys
+    return keys.intersection(grouping.labels) if grouping.keep else keys.difference(grouping.labels)
+
+
+class _Analysis:
+    def __init__(self, label: str, determined_by: Keys, unscoped: Keys) -> None:
+        self.label = label
+        self.all = determined_by | {label}
+        self.unscoped = unscoped
+
+    def keys(self, node: trees.Node) -> Keys:
+        """The keys that every series of ``node`` carries; none for a constant."""
+        match node:
+            case trees.VectorNode():
+                return NO_KEYS if trees.metric_name(node) in self.unscoped else self.all
+            case trees.MatrixNode():
+                return self.keys(node.vector)
+            case trees.SubqueryNode() | trees.ParenNode() | trees.UnaryNode():
+                return self.keys(node.expr)
+            case trees.NumberNode() | trees.StringNode():
+                return NO_KEYS
+            case trees.CallNode():
+                return self.call(node)
+            case trees.AggregateNode():
+                return self.aggregation(node)
+            case trees.BinaryNode():
+                return self.chain(node)
+
+    # -- functions ---------------------------------------------------------------------------------------------------
+
+    def call(self, node: trees.CallNode) -> Keys:
+        name = node.name
+        given = [self.keys(argument) for argument in node.args]
+        spread = [keys for keys in given if keys]
+        if name in CLOCK or (name in WITHOUT_SERIES and not given):
+            return NO_KEYS
+        if name in ("scalar", "vector"):
+            if spread:
+                raise _Whole(f"{name}() makes one value of all series of the region")
+            return NO_KEYS
+        if name in ABSENCE:
+            if spread:
+                raise _Whole(f"{name}() asks whether the whole region has no series")
+            return NO_KEYS
+        if name not in SERIES_BY_SERIES and name not in LABEL_WRITERS:
+            raise _Whole(f"it is not known whether {name}() can be evaluated in pieces")
+        if not spread:
+            return NO_KEYS
+        if len(spread) > 1:
+            raise _Whole(f"more than one argument of {name}() reads series of the region")
+        keys = spread[0]
+        if name in EATS_BUCKETS:
+            keys -= {"le"}
+        if name in LABEL_WRITERS:
+            written = text_of(node.args[LABEL_WRITERS[name]])
+            keys = NO_KEYS if written is None else keys - {written}
+        if not keys:
+            raise _Whole(f"{name}() overwrites the label {self.label!r}")
+        return keys
+
+    # -- aggregations ------------------------------------------------------------------------------------------------
+
+    def aggregation(self, node: trees.AggregateNode) -> Keys:
+        op = node.op
+        if node.param is not None and self.keys(node.param):
+            raise _Whole(f"the parameter of {op}() reads series of the region")
+        keys = self.keys(node.expr)
+        if not keys:
+            return NO_KEYS
+        clause = _clause(node.grouping, "by", "without")
+        grouped = NO_KEYS if node.grouping is None else _kept(node.grouping, keys)
+        written = text_of(node.param) if op == "count_values" and node.param is not None else None
+        if written is not None:
+            grouped -= {written}
+        if not grouped:
+            raise _Whole(f"{op}{clause} puts series with different {self.label!r} in one group")
+        if op in ("limitk", "limit_ratio"):
+            raise _Whole(f"which series {op}() picks is not defined")
+        return keys if op in ("topk", "bottomk") else grouped
+
+    # -- binary operators --------------------------------------------------------------------------------------------
+
+    def chain(self, node: trees.BinaryNode) -> Keys:
+        links = [node]
+        while isinstance(links[-1].lhs, trees.BinaryNode):
+            links.append(links[-1].lhs)
+        left = self.keys(links[-1].lhs)
+        for link in reversed(links):
+            left = self.binary(link, left, self.keys(link.rhs))
+        return left
+
+    def binary(self, node: trees.BinaryNode, left: Keys, right: Keys) -> Keys:
+        if not left and not right:
+            return NO_KEYS
+        if is_number(node.lhs) or is_number(node.rhs):
+            return left or right
+        if any(value is not None for value in node.fill):
+            raise _Whole(f"{node.op} with fill is not understood yet")
+        if node.card == "set":
+            return self.set_operation(node, left, right)
+        return self.match(node, left, right)
+
+    def set_operation(self, node: trees.BinaryNode, left: Keys, right: Keys) -> Keys:
+        """``and``, ``or``, ``unless``: series come out as they are, those of the left side first."""
+        op = node.op
+        if op == "or":
+            if not left or not right:
+                raise _Whole("'or' adds something that is there for every part of the region")
+            self.compared(node, left & right)
+            return left & right
+        if not right:
+            return left  # each left series is judged by something that is the same everywhere
+        if left:
+            self.compared(node, left & right)
+            return left
+        if op == "unless":
+            raise _Whole("'unless' keeps what no series of the region matches")
+        return self.compared(node, right)
+
+    def match(self, node: trees.BinaryNode, left: Keys, right: Keys) -> Keys:
+        """Arithmetic and comparison, series by series."""
+        included = frozenset(node.included or ())
+        if node.card == "one":
+            # Compared keys are equal on both sides, and all of them stay.
+            self.compared(node, left & right if left and right else left | right)
+            return _kept(node.matching, left | right)
+        many, one = (left, right) if node.card == "many_to_one" else (right, left)
+        compared = _kept(node.matching, one)
+        if one:
+            self.compared(node, many & one if many else one)
+        keys = (many - included) | (one & included) | compared
+        if not keys:
+            raise _Whole(f"{_clause_of(node)} overwrites the label {self.label!r}")
+        return keys
+
+    def compared(self, node: trees.BinaryNode, candidates: Keys) -> Keys:
+        """The candidates among what ``node`` compares; it must be at least one."""
+        compared = _kept(node.matching, candidates)
+        if not compared:
+            raise _Whole(f"{_clause_of(node)} matches series with different {self.label!r}")
+        return compared
+
+
+def _clause_of(node: trees.BinaryNode) -> str:
+    grouped = {"many_to_one": " group_left", "one_to_many": " group_right"}.get(node.card, "")
+    included = f" ({', '.join(node.included)})" if grouped and node.included else ""
+    return f"'{node.op}{_clause(node.matching, 'on', 'ignoring')}{grouped}{included}'"
