@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import connection, models, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 
 
 class PolicyState(models.Model):
@@ -37,8 +37,12 @@ class PolicyState(models.Model):
         return row
 
     @classmethod
+    def advance(cls, locked: int) -> int:
+        """The next revision, after ``lock`` gave ``locked``."""
+        cls.objects.filter(pk=1).update(revision=locked + 1)
+        return locked + 1
+
+    @classmethod
     def bump(cls) -> int:
-        """The next revision, for the rows this transaction writes."""
-        cls.lock()
-        cls.objects.filter(pk=1).update(revision=F("revision") + 1)
-        return cls.current()
+        """Lock and advance: the revision for the rows this transaction writes."""
+        return cls.advance(cls.lock())

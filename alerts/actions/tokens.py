@@ -1,0 +1,96 @@
+"""API tokens, and the role that whoever is asking has."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from alerts.domain.errors import Finding, InvalidPolicy
+from alerts.models import ApiToken, Role
+
+MARK = "cs_"
+PREFIX_LENGTH = 11
+LONGEST_TOKEN = 200
+USE_IS_NOTED_EVERY = timedelta(minutes=1)
+RANKED = (Role.ADMIN, Role.EDITOR, Role.VIEWER)
+
+
+def digest_of(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def create(username: str, role: str, *, name: str = "", expires_at: datetime | None = None) -> tuple[str, ApiToken]:
+    """A new token for this user, who is made (without a password) if missing. The token itself is not kept."""
+    if role not in Role.values:
+        raise InvalidPolicy(Finding("choice", f"{role!r} is not one of: {', '.join(Role.values)}", "/role"))
+    if expires_at is not None and expires_at <= timezone.now():
+        raise InvalidPolicy(Finding("out_of_range", "lies in the past", "/expires"))
+    plain = MARK + secrets.token_urlsafe(32)
+    with transaction.atomic():
+        user = _user(username)
+        row = ApiToken.objects.create(
+            user=user,
+            name=name,
+            role=role,
+            digest=digest_of(plain),
+            prefix=plain[:PREFIX_LENGTH],
+            expires_at=expires_at,
+        )
+    return plain, row
+
+
+def _user(username: str) -> Any:
+    User: Any = get_user_model()
+    username = User.normalize_username(username)
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        user = User(username=username)
+        user.set_unusable_password()
+        user.clean_fields()
+        user.save()
+    if not user.is_active:
+        raise InvalidPolicy(Finding("inactive", f"The user {username} is not active.", "/user"))
+    return user
+
+
+def authenticate(token: str) -> ApiToken | None:
+    """The token's row, with its user; None when it is unknown, expired, revoked, or its user inactive.
+
+    Looked up by digest: how long that takes tells nothing about the token.
+    """
+    if not token.startswith(MARK) or len(token) > LONGEST_TOKEN:
+        return None
+    now = timezone.now()
+    row = (
+        ApiToken.objects.select_related("user")
+        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), digest=digest_of(token), revoked_at__isnull=True)
+        .first()
+    )
+    if row is None or not row.user.is_active:
+        return None
+    if row.last_used_at is None or row.last_used_at < now - USE_IS_NOTED_EVERY:
+        ApiToken.objects.filter(pk=row.pk).update(last_used_at=now)
+        row.last_used_at = now
+    return row
+
+
+def revoke(token_id: int) -> bool:
+    """False when there is none, or it was revoked before."""
+    return bool(ApiToken.objects.filter(pk=token_id, revoked_at__isnull=True).update(revoked_at=timezone.now()))
+
+
+def role_of(user: Any) -> str | None:
+    """What a browser session may do: a superuser is admin, others have the strongest role they are in a group of."""
+    if not (user and user.is_authenticated and user.is_active):
+        return None
+    if user.is_superuser:
+        return Role.ADMIN.value
+    named = set(user.groups.filter(name__in=RANKED).values_list("name", flat=True))
+    return next((role.value for role in RANKED if role.value in named), None)

@@ -1,0 +1,157 @@
+"""One change of the policy: a transaction that writers enter one after another.
+
+1. Take the policy's row, so that nobody else writes meanwhile and everything read from here on stays true.
+2. Read, judge and write the rows; the first that changes moves the revision on.
+3. Let the compiler and promtool look at the result (``compile_check``), then commit; ``dry_run`` rolls back instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from alerts.actions.errors import NotFound, VersionMismatch
+from alerts.actions.fields import MISSHAPEN, check_fields
+from alerts.actions.taken import taken
+from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
+from alerts.models import PolicyRow, PolicyState
+
+Row = TypeVar("Row", bound=PolicyRow)
+LARGEST_ID = 2**63 - 1
+STAMPS = ("version", "revision", "updated_at")
+
+
+class Write:
+    """The transaction under way. ``revision`` is the one its rows get; asking for it moves the policy on, once."""
+
+    def __init__(self, locked: int) -> None:
+        self._locked = locked
+        self._revision: int | None = None
+
+    @property
+    def revision(self) -> int:
+        if self._revision is None:
+            self._revision = PolicyState.advance(self._locked)
+        return self._revision
+
+    def insert(self, row: PolicyRow) -> None:
+        row.revision = self.revision
+        row.save(force_insert=True)
+
+    def update(self, row: PolicyRow, changed: Collection[str]) -> None:
+        """Store ``changed`` fields, with the next version."""
+        row.version += 1
+        row.revision = self.revision
+        row.save(update_fields=[*changed, *STAMPS])
+
+    def update_all(self, rows: Sequence[Row], **values: Any) -> None:
+        """The same few values for many rows."""
+        now = timezone.now()
+        for row in rows:
+            row.version += 1
+            row.revision = self.revision
+            row.updated_at = now
+            for name, value in values.items():
+                setattr(row, name, value)
+        if rows:
+            type(rows[0])._default_manager.bulk_update(rows, [*values, *STAMPS], batch_size=250)
+
+
+@contextmanager
+def writing(*, dry_run: bool = False) -> Iterator[Write]:
+    """Commit at the end, unless ``dry_run``; the database's own refusal of a taken name becomes ``Taken``."""
+    try:
+        with transaction.atomic():
+            yield Write(PolicyState.lock())
+            if dry_run:
+                transaction.set_rollback(True)
+    except IntegrityError as error:
+        conflict = taken(error)
+        if conflict is None:
+            raise
+        raise conflict from error
+
+
+def type_name(model: type[PolicyRow]) -> str:
+    """A type's word in the API's paths, in the singular."""
+    return {"AlertTemplate": "alert-template", "AlertRule": "alert-rule"}.get(model.__name__, model.__name__.lower())
+
+
+def pick(model: type[Row], row_id: int, *related: str) -> Row:
+    """A living row, or ``NotFound``."""
+    row = None
+    if 0 < row_id <= LARGEST_ID:
+        row = model._default_manager.select_related(*related).filter(pk=row_id, deleted_at__isnull=True).first()
+    if row is None:
+        raise NotFound(type_name(model), [row_id])
+    return row
+
+
+def refer(model: type[Row], row_id: Any, pointer: str, *related: str) -> Row:
+    """The row a value points to: an unknown one is the caller's fault, a deleted one a conflict."""
+    return refer_all(model, [row_id], [pointer], *related)[0]
+
+
+def refer_all(model: type[Row], ids: Sequence[Any], pointers: Sequence[str], *related: str) -> list[Row]:
+    """The rows that values point to, all objections at once."""
+    usable = [row_id for row_id in ids if type(row_id) is int and 0 < row_id <= LARGEST_ID]
+    rows = {row.pk: row for row in model._default_manager.select_related(*related).filter(pk__in=usable)}
+    words = type_name(model).replace("-", " ")
+    unknown = [
+        Finding("unknown_reference", f"There is no {words} {row_id!r}.", pointer)
+        for row_id, pointer in zip(ids, pointers, strict=True)
+        if type(row_id) is not int or row_id not in rows
+    ]
+    if unknown:
+        raise InvalidPolicy(unknown)
+    deleted = [
+        Finding("deleted_reference", f"The {words} {rows[row_id]} is deleted.", pointer, hint="Restore it first.")
+        for row_id, pointer in zip(ids, pointers, strict=True)
+        if not rows[row_id].living
+    ]
+    if deleted:
+        raise PolicyConflict(deleted)
+    return [rows[row_id] for row_id in ids]
+
+
+def expect(row: PolicyRow, version: int | None) -> None:
+    if version is not None and row.version != version:
+        raise VersionMismatch(row.version)
+
+
+def refuse(findings: Iterable[Finding], more: Iterable[Finding] = ()) -> None:
+    """Raise if one of them is an error; warnings pass. ``more`` adds what is not objected to at the same place."""
+    found = list(findings)
+    places = {finding.pointer for finding in found}
+    found += [finding for finding in more if finding.pointer not in places]
+    if any(finding.level == "error" for finding in found):
+        raise InvalidPolicy(found)
+
+
+def only(values: Mapping[str, Any], allowed: Collection[str]) -> None:
+    """No values but these: a misspelt name must not be lost."""
+    refuse(
+        Finding("unknown_field", "is not a field that can be set", f"/{name}") for name in values if name not in allowed
+    )
+
+
+def settle(row: PolicyRow, values: Mapping[str, Any]) -> tuple[set[str], list[Finding]]:
+    """Put the values on the row; the names of those that differ, and what does not fit its column.
+
+    A value of a wrong type is refused at once: nothing further can be said about it.
+    """
+    findings = check_fields(type(row), values)
+    refuse(finding for finding in findings if finding.code in MISSHAPEN)
+    changed = {name for name, value in values.items() if _differs(getattr(row, name), value)}
+    for name in changed:
+        setattr(row, name, values[name])
+    return changed, findings
+
+
+def _differs(before: Any, after: Any) -> bool:
+    # Equal to Python, yet written differently: 1, 1.0 and true, or members in another order.
+    return before != after or repr(before) != repr(after)
