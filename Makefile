@@ -2,7 +2,7 @@
 .PHONY: help setup demo test test-full lint bench clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## a .venv with what the product needs to run
 	@scripts/setup
