@@ -118,6 +118,15 @@ def test_staging_what_is_there_already_writes_nothing(store):
     assert store.link.lstat().st_mtime_ns == before[store.link].st_mtime_ns
 
 
+def test_what_a_killed_process_left_goes_before_the_next_set_is_written(store):
+    store.stage(ONE)
+    store.releases_dir.joinpath(".tmp-left").mkdir()
+    store.rule_dir.joinpath(".current-left").symlink_to("releases")
+    content = store.stage(TWO).content_hash
+    assert {*os.listdir(store.releases_dir)} == {store.stage(ONE).content_hash, content}
+    assert os.listdir(store.rule_dir) == ["releases"]
+
+
 def test_a_damaged_current_file_is_not_linked_into_the_next_set(store):
     deploy(store, ONE)
     edit_in_place(store.link / "group-env.prod.yml")
@@ -447,7 +456,8 @@ STAGE = f"{sys.executable} -m tests.adapters.store_process"
 
 def test_a_really_full_disk_leaves_the_old_set(tmp_path):
     done = in_a_namespace(
-        f"mount -t tmpfs -o size=1m none {tmp_path}; {STAGE} {tmp_path} deploy 1 20000; {STAGE} {tmp_path} deploy 2 900000"
+        f"mount -t tmpfs -o size=1m none {tmp_path};"
+        f"{STAGE} {tmp_path} deploy 1 20000; {STAGE} {tmp_path} deploy 2 900000"
     )
     assert "StoreError full" in done.stdout, done
     assert f"current {content_hash(manifest_of(files_of(1, 20000)))} whole True temporary 0" in done.stdout
