@@ -4,12 +4,12 @@ Only ``{{ .name }}`` of a declared variable is replaced (``{{- .name -}}`` takes
 In labels and annotations every other action is Prometheus' and passes through; in a query nothing may be left.
 
 In a query a value can never change the structure: the query with the value and the query with a neutral value of the
-same type (``1``, ``1m``, ``x``) must have the same shape. Where a placeholder stands decides what fits there:
+same type (``1``, ``1m``, a name) must have the same shape. Where a placeholder stands decides what fits there:
 
 | type             | in quotes                        | outside quotes                           |
 | ---------------- | -------------------------------- | ---------------------------------------- |
 | number, duration | as text                          | as a literal                             |
-| string, enum     | backslashes escaped, no quotes   | only an identifier, e.g. a metric's name |
+| string, enum     | backslashes escaped, no quotes   | a name for a metric's or a label's name  |
 | regex            | backslashes escaped, no quotes   | never                                    |
 | bool             | ``true`` / ``false``             | ``1`` / ``0``: PromQL has no booleans    |
 """
@@ -27,7 +27,6 @@ from alerts.domain.errors import Finding, InvalidPolicy, PromqlError
 from alerts.domain.layers import Variable
 from alerts.domain.names import check_text, shown
 from alerts.domain.promql.expression import parse
-from alerts.domain.promql.limits import check_limits
 from alerts.domain.promql.shape import shape
 from alerts.domain.template_text import Part, TemplateText
 from alerts.domain.variables import Bound, bind, undeclared, value_pointer
@@ -78,9 +77,7 @@ def check_query_template(query: str, variables: Sequence[Variable]) -> list[Find
     if findings:
         return findings
     try:
-        neutral = _fill(query, template, _neutral(declared))
-        check_limits(neutral)
-        parse(neutral)
+        parse(_fill(query, template, _neutral(declared)))
     except PromqlError as refusal:
         return [_as_written(finding, query, template, declared) for finding in refusal.findings]
     except InvalidPolicy as refusal:
@@ -90,39 +87,45 @@ def check_query_template(query: str, variables: Sequence[Variable]) -> list[Find
 
 def check_query_value(query: str, variables: Sequence[Variable], variable: Variable, text: str) -> list[Finding]:
     """The objections to one value of a sound query template, the other variables being neutral."""
-    template, expected = _prepared(query, tuple(variables))
-    if variable.name not in template.names:
+    if variable.name not in placeholders(query):
         return []
     bound = tuple((v, text if v.name == variable.name else neutral) for v, neutral in _neutral(tuple(variables)))
     try:
-        rendered = _fill(query, template, bound)
+        fault = _filled(query, bound)[1]
     except InvalidPolicy as refusal:
         return list(refusal.findings)
-    fault = _structure_fault(rendered, expected)
     return [] if fault is None else [_changes_structure(variable, text, fault)]
 
 
 @lru_cache(maxsize=8192)
 def _rendered_query(query: str, variables: tuple[Variable, ...], values: _Values) -> str:
-    template, expected = _prepared(query, variables)
+    _prepared(query, variables)
     bound = _remembered_bound(variables, values)
-    rendered = _fill(query, template, bound)
-    if not template.names:
-        return rendered
-    fault = _structure_fault(rendered, expected)
+    rendered, fault = _filled(query, bound)
     if fault is not None:
         raise InvalidPolicy(_culprits(query, bound, fault))
     return rendered
 
 
+def _filled(query: str, bound: Bound) -> tuple[str, str | None]:
+    """The query with these texts in place, and what is wrong with it."""
+    template = template_text.read(query)
+    rendered = _fill(query, template, bound)
+    try:
+        if shape(rendered) == _expected_shape(query, template, bound):
+            return rendered, None
+        return rendered, "would change the structure of the query"
+    except PromqlError as refusal:
+        return rendered, f"makes a query that cannot be read: {refusal.findings[0].message}"
+
+
 @lru_cache(maxsize=2048)
-def _prepared(query: str, variables: tuple[Variable, ...]) -> tuple[TemplateText, Hashable]:
-    """The template's parts and the shape every rendering of it must have."""
+def _prepared(query: str, variables: tuple[Variable, ...]) -> Hashable:
+    """The shape every rendering of a template must have; InvalidPolicy where the template itself is at fault."""
     findings = check_query_template(query, variables)
     if findings:
         raise InvalidPolicy(findings)
-    template = template_text.read(query)
-    return template, shape(_fill(query, template, _neutral(variables)))
+    return shape(_fill(query, template_text.read(query), _neutral(variables)))
 
 
 def _query_faults(query: str, template: TemplateText, variables: tuple[Variable, ...]) -> list[Finding]:
@@ -196,7 +199,7 @@ def _fitting(variable: Variable, text: str, quote: str) -> str:
     if _UNQUOTABLE.search(text):
         message = f"variable {variable.name!r}: {shown(text)} has a quote or a line end in it"
         hint = "in a query a value holds no quotes; a dot matches one in a regex"
-        raise InvalidPolicy(Finding("variable_value", message, value_pointer(variable.name), hint))
+        raise InvalidPolicy(Finding("variable_changes_structure", message, value_pointer(variable.name), hint))
     if quote in ('"', "'"):
         return text.replace("\\", "\\\\")
     if quote == "" and not _IDENTIFIER.fullmatch(text):
@@ -205,19 +208,38 @@ def _fitting(variable: Variable, text: str, quote: str) -> str:
     return text
 
 
-_NEUTRAL = {"number": "1", "duration": "1m", "string": "x", "regex": "x", "bool": "true"}
+_NEUTRAL = {"number": "1", "duration": "1m", "regex": "x", "bool": "true"}
 
 
 def _neutral(variables: tuple[Variable, ...]) -> Bound:
-    """A value of each type that fits everywhere its type does."""
-    return tuple((v, v.values[0] if v.type == "enum" else _NEUTRAL[v.type]) for v in variables)
+    """A value of each type that fits everywhere its type does. A name is recognised again in the shape."""
+    return tuple((variable, _NEUTRAL.get(variable.type) or _neutral_name(variable)) for variable in variables)
 
 
-def _structure_fault(rendered: str, expected: Hashable) -> str | None:
-    try:
-        return None if shape(rendered) == expected else "would change the structure of the query"
-    except PromqlError as refusal:
-        return f"makes a query that cannot be read: {refusal.findings[0].message}"
+def _neutral_name(variable: Variable) -> str:
+    return f"A_{variable.name}_Z"  # variables are lower-case: none of these contains another
+
+
+def _expected_shape(query: str, template: TemplateText, bound: Bound) -> Hashable:
+    """The template's shape, with the names that stand outside quotes."""
+    expected = _prepared(query, tuple(variable for variable, _ in bound))
+    outside = {
+        part.text
+        for part, quote in zip(template.parts, _quotes(query), strict=True)
+        if part.kind == "placeholder" and quote == ""
+    }
+    for variable, text in bound:
+        if variable.name in outside and variable.type in ("string", "enum"):
+            expected = _renamed(expected, _neutral_name(variable), text)
+    return expected
+
+
+def _renamed(shape_part: Any, old: str, new: str) -> Any:
+    if isinstance(shape_part, str):
+        return shape_part.replace(old, new)
+    if isinstance(shape_part, tuple):
+        return tuple([_renamed(member, old, new) for member in shape_part])
+    return shape_part
 
 
 def _culprits(query: str, bound: Bound, fault: str) -> list[Finding]:
@@ -239,15 +261,18 @@ def _as_written(finding: Finding, query: str, template: TemplateText, variables:
     if finding.offset is None:
         return finding
     texts = {variable.name: (variable, text) for variable, text in _neutral(variables)}
-    at, filled = len(query), 0
+    message, at, filled = finding.message, len(query), 0
     for part, quote in zip(template.parts, _quotes(query), strict=True):
         length = len(part.text) if part.kind == "text" else len(_fitting(*texts[part.text], quote))
         if finding.offset < filled + length:
             at = part.start + (finding.offset - filled if part.kind == "text" else 0)
+            if part.kind == "placeholder":
+                shown_name = message.replace(texts[part.text][1], f"{{{{ .{part.text} }}}}")
+                message = f"variable {part.text!r} cannot stand here: {shown_name}"
             break
         filled += length
     before = query[:at]
-    return replace(finding, offset=at, line=before.count("\n") + 1, column=at - before.rfind("\n"))
+    return replace(finding, message=message, offset=at, line=before.count("\n") + 1, column=at - before.rfind("\n"))
 
 
 # --- label values and annotations -------------------------------------------------------------------------------------
