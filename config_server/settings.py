@@ -162,9 +162,23 @@ LOGGING = {
 # The API's own layer counts bytes before this; admin forms hold larger lists of fields.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+CSRF_FAILURE_VIEW = "alerts.api.handlers.csrf_failure"
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "config-server",
+    "DESCRIPTION": "Layered alert policies in, proven Prometheus rule files out.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    # The views describe themselves exactly; nothing is to be guessed afterwards.
+    "POSTPROCESSING_HOOKS": [],
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # --- Celery (only with a broker) ----------------------------------------------------------------------------------

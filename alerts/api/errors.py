@@ -1,0 +1,125 @@
+"""The one place where an exception becomes a status.
+
+Domain and actions know nothing of HTTP; frameworks speak their own dialects; here all of them become one ``Problem``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import IntegrityError, OperationalError
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions as drf
+
+from alerts.actions import errors as actions
+from alerts.api.authentication import REALM
+from alerts.api.preconditions import etag
+from alerts.api.problems import ApiProblem, Entry, Problem, pointer_to
+from alerts.domain.errors import Finding, PolicyConflict, PolicyError
+
+logger = logging.getLogger(__name__)
+MAX_ENTRIES = 200
+
+
+def response(exc: Exception, allowed: Sequence[str] = ()) -> HttpResponse:
+    """The answer to a request that ended in ``exc``."""
+    problem = problem_of(exc)
+    if problem.status == 405:
+        problem = dataclasses.replace(problem, headers={"Allow": ", ".join(allowed)})
+    if problem.status >= 500:
+        logger.error("%s: %s", problem.code, exc, exc_info=exc)
+    return problem.response()
+
+
+def problem_of(exc: BaseException) -> Problem:
+    """What to say about ``exc``. Unknown ones are ours to fix, and say nothing to the client."""
+    if isinstance(exc, ApiProblem):
+        return exc.problem
+    if isinstance(exc, PolicyError):
+        return _from_policy(exc)
+    if isinstance(exc, drf.APIException):
+        return _from_rest_framework(exc)
+    if isinstance(exc, Http404):
+        return Problem(404, "not_found", "there is nothing here")
+    if isinstance(exc, PermissionDenied):
+        return Problem(403, "forbidden", str(exc) or "not allowed")
+    if isinstance(exc, RequestDataTooBig):
+        return Problem(413, "too_large", "the body is too large")
+    if isinstance(exc, SuspiciousOperation | BadRequest):
+        return Problem(400, "malformed_request", "the request is malformed")
+    if isinstance(exc, IntegrityError):
+        return Problem(409, "conflict", "another request took the same place first")
+    if isinstance(exc, OperationalError):
+        return Problem(503, "unavailable", "the database cannot be reached", headers={"Retry-After": "1"})
+    return Problem(500, "internal", "the server failed; its log says how")
+
+
+_POLICY_STATUS: tuple[tuple[type[PolicyError], int, str], ...] = (
+    (actions.NotFound, 404, "not_found"),
+    (actions.VersionMismatch, 412, "version_mismatch"),
+    (actions.Taken, 409, "taken"),
+    (actions.Held, 409, "held"),
+    (PolicyConflict, 409, "conflict"),
+    (PolicyError, 400, "invalid"),
+)
+
+
+def _from_policy(exc: PolicyError) -> Problem:
+    status, code = next((status, code) for kind, status, code in _POLICY_STATUS if isinstance(exc, kind))
+    entries = tuple(_finding_entry(finding) for finding in exc.findings[:MAX_ENTRIES])
+    first = exc.findings[0] if exc.findings else None
+    detail = f"{first.pointer}: {first}" if first and first.pointer else str(first or exc)
+    extra: dict[str, Any] = {}
+    if isinstance(exc, actions.Held):
+        extra = {"held_by": exc.held_by}
+    elif isinstance(exc, actions.NotFound):
+        extra = {"ids": list(exc.ids)}
+    headers = {"ETag": etag(exc.version)} if isinstance(exc, actions.VersionMismatch) else {}
+    return Problem(status, code, detail, entries, extra, headers)
+
+
+def _finding_entry(finding: Finding) -> Entry:
+    """``pointer``, ``code`` and ``message`` always; the rest when it is known."""
+    said = {"pointer": finding.pointer, "code": finding.code, "message": finding.message}
+    more = {name: getattr(finding, name) for name in ("hint", "offset", "line", "column", "key", "rule_id")}
+    return said | {name: value for name, value in more.items() if value not in (None, "")}
+
+
+_FRAMEWORK_CODES = {
+    400: "malformed_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    415: "unsupported_media_type",
+    429: "throttled",
+}
+
+
+def _from_rest_framework(exc: drf.APIException) -> Problem:
+    if isinstance(exc, drf.ValidationError):
+        entries = tuple(_serializer_entries(exc.detail))[:MAX_ENTRIES]
+        first = entries[0] if entries else {"pointer": "", "message": "the request is not valid"}
+        return Problem(400, "invalid", f"{first['pointer'] or 'body'}: {first['message']}", entries)
+    headers = {"WWW-Authenticate": REALM} if exc.status_code == 401 else {}
+    code = _FRAMEWORK_CODES.get(exc.status_code, "internal")
+    return Problem(exc.status_code, code, str(exc.detail), headers=headers)
+
+
+def _serializer_entries(detail: Any, *at: str | int) -> Iterator[Entry]:
+    """Serializers nest their objections like the body; pointers say the same flat."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _serializer_entries(inner, *(at if name == "non_field_errors" else (*at, name)))
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            # A list of words is about this place, a list of dictionaries about its items.
+            yield from _serializer_entries(inner, *(at if isinstance(inner, str) else (*at, index)))
+    else:
+        code = getattr(detail, "code", "invalid")
+        yield {"pointer": pointer_to(*at), "code": code, "message": str(detail)}

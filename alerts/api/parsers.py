@@ -1,0 +1,153 @@
+"""Request bodies: one JSON object, bounded before it is read, judged before anyone else sees it.
+
+The order is the safety: size, then depth by a linear scan (a deep body would end the process in the parser), then
+JSON with duplicate keys refused, then what JSON can spell but no database or rule file can hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import HttpRequest
+
+from alerts.api.problems import ApiProblem, Entry, entry, pointer_to
+
+MAX_BODY = 1024 * 1024
+MAX_DEPTH = 64
+MEDIA_TYPE = "application/json"
+
+# Always matches from a quote, whatever follows: no rescanning, hence linear.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[{]+|[\]}]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _Repeated(dict):
+    """An object that spelled some key twice."""
+
+    repeated: str
+
+
+def read_object(request: HttpRequest, *, required: bool = True) -> dict[str, Any]:
+    """The request's JSON object. Without ``required`` no body at all is an empty object."""
+    body = _read(request)
+    if not body and not required:
+        return {}
+    _check_media_type(request)
+    if not body:
+        raise _malformed("a JSON object is required")
+    return parse_object(body)
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    if _deeper_than(body, MAX_DEPTH):
+        raise _malformed(f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+    except UnicodeDecodeError as exc:
+        raise _malformed(f"not UTF-8 at byte {exc.start}") from None
+    except json.JSONDecodeError as exc:
+        error = entry("", "malformed_json", exc.msg, offset=exc.pos, line=exc.lineno, column=exc.colno)
+        raise ApiProblem(400, "malformed_json", f"not JSON: {exc.msg}", error) from None
+    except ValueError as exc:
+        raise _malformed(str(exc)) from None
+    if not isinstance(value, dict):
+        raise _malformed("the body must be a JSON object")
+    errors = list(_unspeakable(value))
+    if errors:
+        raise ApiProblem(400, "invalid", errors[0]["message"], *errors[:100])
+    return value
+
+
+def _malformed(message: str) -> ApiProblem:
+    return ApiProblem(400, "malformed_json", message, entry("", "malformed_json", message))
+
+
+def _too_large() -> ApiProblem:
+    return ApiProblem(413, "too_large", f"a body has at most {MAX_BODY} bytes", headers={"Connection": "close"})
+
+
+def _read(request: HttpRequest) -> bytes:
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if (length and not length.isascii()) or (length and not length.isdigit()):
+        raise ApiProblem(400, "malformed_request", "Content-Length is not a number")
+    if length and int(length) > MAX_BODY:
+        raise _too_large()
+    stream: Any = request
+    if not length and request.META.get("HTTP_TRANSFER_ENCODING") and request.META.get("wsgi.input_terminated"):
+        # Django reads nothing without a length; the server ends the stream for us.
+        stream = request.META["wsgi.input"]
+    try:
+        body = stream.read(MAX_BODY + 1)
+    except OSError:
+        raise ApiProblem(400, "malformed_request", "the body ended early") from None
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    return body
+
+
+def _check_media_type(request: HttpRequest) -> None:
+    charset = (request.content_params or {}).get("charset", "utf-8").lower()
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").lower()
+    if request.content_type != MEDIA_TYPE or charset not in ("utf-8", "utf8") or encoding != "identity":
+        raise ApiProblem(
+            415, "unsupported_media_type", f"send {MEDIA_TYPE} in UTF-8, not compressed", headers={"Accept": MEDIA_TYPE}
+        )
+
+
+def _deeper_than(body: bytes, limit: int) -> bool:
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    depth = 0
+    for run in _BRACKETS.findall(_STRING.sub(b"", body)):
+        depth += len(run) if run[0] in b"[{" else -len(run)
+        if depth > limit:
+            return True
+    return False
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: set[str] = set()
+    marked = _Repeated(found)
+    for key, _ in pairs:
+        if key in seen:
+            marked.repeated = key
+            break
+        seen.add(key)
+    return marked
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unspeakable(value: Any, *at: str | int) -> Iterator[Entry]:
+    """What is JSON by the letter and still has no meaning here."""
+    if isinstance(value, str):
+        yield from _text_faults(value, *at)
+    elif isinstance(value, dict):
+        if isinstance(value, _Repeated):
+            yield entry(pointer_to(*at, value.repeated), "duplicate_key", f"the key {value.repeated!r} is there twice")
+        for key, item in value.items():
+            yield from _text_faults(key, *at, key)
+            yield from _unspeakable(item, *at, key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unspeakable(item, *at, index)
+    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
+        yield entry(pointer_to(*at), "number_too_large", "the number is too large")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield entry(pointer_to(*at), "number_too_large", "the number does not fit into 64 bits")
+
+
+def _text_faults(text: str, *at: str | int) -> Iterator[Entry]:
+    if "\0" in text:
+        yield entry(pointer_to(*at), "nul", "a NUL character cannot be stored")
+    if _SURROGATE.search(text):
+        yield entry(pointer_to(*at), "lone_surrogate", "a lone surrogate is not a character")

@@ -1,0 +1,1 @@
+"""What each object looks like, in and out; the OpenAPI document is drawn from these."""
