@@ -8,19 +8,19 @@ How it is shown, from the selectors upwards: each node is one of
 
 - *constant*: it reads no series of the region (numbers, ``time()``, metrics listed as unscoped), so it is the same
   whatever part is evaluated;
-- *spread*: it obeys the law, and each of its series carries, unchanged from a series it was made of, at least one *key*:
-  L itself or a label declared to determine L. Two series that agree in a key therefore belong to the same part. The set of keys
-  carried shrinks on the way up: groupings drop them, ``label_replace`` overwrites them;
+- *spread*: it obeys the law, and each of its series carries, unchanged from a series it was made of, at least one
+  *key*: L itself or a label declared to determine L. Two series that agree in a key therefore belong to the same part.
+  The set of keys carried shrinks on the way up: groupings drop them, ``label_replace`` overwrites them;
 - neither: a reason.
 
 Series may meet (in a group, a match, an ``or``) only where a key that both carry is compared, so only series of one
-part ever do. An absent label counts as the value "". That a determining label is present and true is the declarer's word.
+part ever do. An absent label counts as the value "". That a determining label is present and true is the word of
+whoever declared it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 
 from alerts.domain.promql import tree as trees
 from alerts.domain.promql.calls import (
@@ -35,6 +35,7 @@ from alerts.domain.promql.calls import (
 )
 from alerts.domain.promql.expression import Expression
 
+_NOT_ASKED = "not asked"
 Keys = frozenset[str]
 NO_KEYS: Keys = frozenset()
 """What a constant carries; a spread node always carries some."""
@@ -51,10 +52,14 @@ def not_distributive(
 
     ``determined_by`` lists labels whose value fixes that of ``label``; ``unscoped`` the metrics that carry no position.
     """
-    return _verdict(expression, label, frozenset(determined_by), frozenset(unscoped))
+    question = ("distribution", label, frozenset(determined_by), frozenset(unscoped))
+    answer: str | None = expression.known.get(question, _NOT_ASKED)
+    if answer is _NOT_ASKED:
+        answer = _verdict(expression, *question[1:])
+        expression.remember(question, answer)
+    return answer
 
 
-@lru_cache(maxsize=16384)
 def _verdict(expression: Expression, label: str, determined_by: Keys, unscoped: Keys) -> str | None:
     try:
         keys = _Analysis(label, determined_by, unscoped).keys(expression.tree)
@@ -153,11 +158,9 @@ class _Analysis:
     # -- binary operators --------------------------------------------------------------------------------------------
 
     def chain(self, node: trees.BinaryNode) -> Keys:
-        links = [node]
-        while isinstance(links[-1].lhs, trees.BinaryNode):
-            links.append(links[-1].lhs)
-        left = self.keys(links[-1].lhs)
-        for link in reversed(links):
+        first, links = trees.chain(node)
+        left = self.keys(first)
+        for link in links:
             left = self.binary(link, left, self.keys(link.rhs))
         return left
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -24,7 +24,8 @@ from alerts.domain.promql.limits import (
 from alerts.domain.promql.matchers import Matcher, compiled, quote
 from alerts.domain.promql.selectors import Found, find_selectors
 
-_REMEMBERED = 8192
+_REMEMBERED = 4096
+_REMEMBERED_OF_EACH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,13 @@ class Expression:
     text: str
     tree: trees.Node
     selectors: tuple[Selector, ...]
-    proven: dict[Any, Any] = field(default_factory=dict, repr=False)
-    """What ``injection`` has proven about this text, by what was injected."""
+    known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    """What has been found out about this expression; it goes when the expression goes."""
+
+    def remember(self, question: Hashable, answer: Any) -> None:
+        if len(self.known) >= _REMEMBERED_OF_EACH:
+            self.known.clear()
+        self.known[question] = answer
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -93,7 +99,8 @@ def _readable(text: str, tokens: Sequence[Token]) -> str:
     """The parser reads backslashes in raw strings as escapes, Prometheus does not: write those strings otherwise."""
     if "`" not in text:
         return text
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for token in tokens:
         if token.kind == "string" and token.text[0] == "`":
             parts += (text[position : token.start], quote(unquote(text, token)))
@@ -129,7 +136,10 @@ def _selectors(text: str, tree: trees.Node, found: Sequence[Found]) -> tuple[Sel
             if matcher.op in ("=~", "!~"):
                 _check_regex(text, place, matcher)
     return tuple(
-        [Selector(trees.metric_name(vector), *place[1:]) for vector, place in zip(vectors, found, strict=True)]
+        [
+            Selector(trees.metric_name(vector), vector.matchers, *place[2:])
+            for vector, place in zip(vectors, found, strict=True)
+        ]
     )
 
 
@@ -200,10 +210,14 @@ def _normal(node: trees.Node) -> Any:
             grouping = None if node.grouping == (True, ()) else node.grouping and tuple(node.grouping)
             return ("aggregate", node.op, grouping, node.param and _normal(node.param), _normal(node.expr))
         case trees.BinaryNode():
-            matching = None if node.matching == (False, ()) else node.matching and tuple(node.matching)
-            rest_of = (node.returns_bool, matching, node.card, node.included or None, node.fill)
-            return ("binary", node.op, _normal(node.lhs), _normal(node.rhs), *rest_of)
+            first, links = trees.chain(node)
+            return ("chain", _normal(first), [_normal_link(link) for link in links])
         case trees.UnaryNode() | trees.ParenNode():
             return (node.kind, _normal(node.expr))
         case _:
             return tuple(node)
+
+
+def _normal_link(link: trees.BinaryNode) -> Any:
+    matching = None if link.matching == (False, ()) else link.matching and tuple(link.matching)
+    return (link.op, _normal(link.rhs), link.returns_bool, matching, link.card, link.included or None, link.fill)

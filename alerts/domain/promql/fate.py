@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 
 from alerts.domain.promql import tree as trees
 from alerts.domain.promql.calls import (
@@ -19,17 +18,19 @@ from alerts.domain.promql.calls import (
 from alerts.domain.promql.expression import Expression
 
 Fate = bool | None
+_NOT_ASKED = object()
 
 
 def output_has_label(expression: Expression, label: str, unscoped: Collection[str] = ()) -> Fate:
     """Whether every series the expression yields has ``label`` as the series it was made of: True; no series has it:
     False; anything else, or not known: None. Whether the series of ``unscoped`` metrics have it is not known."""
-    return _fate_of(expression, label, frozenset(unscoped))
-
-
-@lru_cache(maxsize=16384)
-def _fate_of(expression: Expression, label: str, unscoped: frozenset[str]) -> Fate:
-    return _Fates(label, unscoped).fate(expression.tree)
+    question = ("fate", label, frozenset(unscoped))
+    answer = expression.known.get(question, _NOT_ASKED)
+    if answer is _NOT_ASKED:
+        answer = _Fates(*question[1:]).fate(expression.tree)
+        expression.remember(question, answer)
+    fate: Fate = answer
+    return fate
 
 
 class _Fates:
@@ -83,11 +84,9 @@ class _Fates:
         return self.fate(node.expr)
 
     def chain(self, node: trees.BinaryNode) -> Fate:
-        links = [node]
-        while isinstance(links[-1].lhs, trees.BinaryNode):
-            links.append(links[-1].lhs)
-        left = self.fate(links[-1].lhs)
-        for link in reversed(links):
+        first, links = trees.chain(node)
+        left = self.fate(first)
+        for link in links:
             left = self.binary(link, left)
         return left
 

@@ -22,7 +22,6 @@ from alerts.domain.promql.lexer import Token, fault, tokenize
 from alerts.domain.promql.limits import COMPILED_MAX_BYTES
 from alerts.domain.promql.matchers import Matcher
 
-_REMEMBERED = 64
 _PLACEHOLDER = "p"
 _NO_TOKENS: tuple[Token, ...] = ()
 
@@ -34,13 +33,11 @@ def inject(expression: Expression, matchers: Sequence[Matcher], unscoped: Collec
     """
     if not matchers:
         return expression.text
-    shape = (tuple([matcher[:2] for matcher in matchers]), frozenset(unscoped) if unscoped else None)
-    pieces = expression.proven.get(shape)
+    shape = ("inject", tuple([matcher[:2] for matcher in matchers]), frozenset(unscoped) if unscoped else None)
+    pieces = expression.known.get(shape)
     if pieces is None:
-        pieces = _prove(expression, shape[0], unscoped)
-        if len(expression.proven) >= _REMEMBERED:
-            expression.proven.clear()
-        expression.proven[shape] = pieces
+        pieces = _prove(expression, shape[1], unscoped)
+        expression.remember(shape, pieces)
     text = ",".join([matcher.text for matcher in matchers]).join(pieces)
     if len(text) > COMPILED_MAX_BYTES // 4 and len(text.encode()) > COMPILED_MAX_BYTES:
         message = f"with its label matchers the expression is longer than {COMPILED_MAX_BYTES} bytes"
@@ -48,10 +45,8 @@ def inject(expression: Expression, matchers: Sequence[Matcher], unscoped: Collec
     return text
 
 
-def _prove(
-    expression: Expression, shape: Sequence[tuple[str, str]], unscoped: Collection[str]
-) -> tuple[str, ...]:
-    """The text around the matchers, after it was shown with other values of the same shape that they go where they belong."""
+def _prove(expression: Expression, shape: Sequence[tuple[str, str]], unscoped: Collection[str]) -> tuple[str, ...]:
+    """The text around the matchers, once matchers of the same shape were shown to go where they belong."""
     pieces = _splice(expression, unscoped)
     matchers = tuple([Matcher(label, op, _PLACEHOLDER) for label, op in shape])  # type: ignore[arg-type]
     text = ",".join([matcher.text for matcher in matchers]).join(pieces)

@@ -1,7 +1,7 @@
 """PromQL text to tokens, with their places.
 
 Comments and space are skipped. A range or subquery bracket, ``[5m:1m]``, is one token: nothing in it can be a selector.
-The lexer decides nothing alone: what is found with it is compared with the parser's tree (``expression``, ``injection``).
+The lexer decides nothing alone: what is found with it is compared with the parser's tree.
 """
 
 from __future__ import annotations

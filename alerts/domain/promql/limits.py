@@ -12,6 +12,7 @@ MAX_OPERATORS = 500
 COMPILED_MAX_BYTES = 256 * 1024
 """For text the compiler made itself, one branch at a time; depth and operators stay the author's."""
 
+_BEFORE_A_SIGN = frozenset("(,+-*/%^<>") | {"==", "!=", "<=", ">="}
 _WORD_OPERATORS = frozenset(("and", "or", "unless", "atan2"))
 
 
@@ -44,7 +45,8 @@ def _too_long(text: str, max_bytes: int) -> Exception:
 
 
 def check_tokens(text: str, tokens: Sequence[Token], max_depth: int, max_operators: int) -> None:
-    depth = operators = 0
+    depth = operators = leaning = 0
+    before = "("
     for kind, word, start, _ in tokens:
         if kind == "bracket":
             if word in "({":
@@ -56,4 +58,10 @@ def check_tokens(text: str, tokens: Sequence[Token], max_depth: int, max_operato
         elif kind == "operator" or (kind == "word" and word.lower() in _WORD_OPERATORS):
             operators += 1
             if operators > max_operators:
-                raise fault(text, start, "too_many_operators", f"the expression has more than {max_operators} operators")
+                raise fault(text, start, "too_many_operators", f"there are more than {max_operators} operators")
+            # a^b^c and --a nest to the right, as brackets do.
+            if word == "^" or before in _BEFORE_A_SIGN:
+                leaning += 1
+                if leaning > max_depth:
+                    raise fault(text, start, "too_deep", f"there are more than {max_depth} signs and powers")
+        before = word

@@ -13,9 +13,14 @@ from alerts.domain.errors import PromqlError
 from alerts.domain.promql.lexer import Token, fault, unquote
 from alerts.domain.promql.matchers import Matcher
 
+# fmt: off
 AGGREGATORS = frozenset(
-    "sum min max avg count group stddev stdvar quantile topk bottomk limitk limit_ratio count_values".split()
+    (
+        "sum", "min", "max", "avg", "count", "group", "stddev", "stdvar", "quantile", "topk", "bottomk", "limitk",
+        "limit_ratio", "count_values",
+    )
 )
+# fmt: on
 _NUMBERS = frozenset(("inf", "nan"))
 _WORD_OPERATORS = frozenset(("and", "or", "unless", "atan2"))
 _GROUPINGS = frozenset(("by", "without"))
@@ -199,7 +204,7 @@ class _Reader:
             if token.text == ",":
                 self.at += 1
             elif token.kind == "word" and token.text.lower() == "or":
-                raise fault(self.text, token.start, "or_matchers", "'or' between matchers is not possible in Prometheus")
+                raise fault(self.text, token.start, "or_matchers", "Prometheus knows no 'or' between matchers")
             elif token.text != "}":
                 raise self.objection(token, "',' or '}'")
         end = self.peek().end

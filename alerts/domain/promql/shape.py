@@ -33,20 +33,17 @@ def _shape(node: trees.Node) -> Hashable:
         case trees.AggregateNode():
             return ("aggregate", node.op, node.grouping, node.param and _shape(node.param), _shape(node.expr))
         case trees.BinaryNode():
-            # Down a chain of operators without a frame for each.
-            chain: list[trees.BinaryNode] = [node]
-            while isinstance(chain[-1].lhs, trees.BinaryNode):
-                chain.append(chain[-1].lhs)
-            found = _shape(chain[-1].lhs)
-            for link in reversed(chain):
-                fill = tuple([value is None for value in link.fill])
-                details = (link.returns_bool, link.matching, link.card, link.included, fill)
-                found = ("binary", link.op, found, _shape(link.rhs), details)
-            return found
+            first, links = trees.chain(node)
+            return ("chain", _shape(first), tuple([_link(link) for link in links]))
         case trees.UnaryNode() | trees.ParenNode():
             return (node.kind, _shape(node.expr))
         case _:
             return node.kind
+
+
+def _link(link: trees.BinaryNode) -> Hashable:
+    fill = tuple([value is None for value in link.fill])
+    return (link.op, _shape(link.rhs), link.returns_bool, link.matching, link.card, link.included, fill)
 
 
 def _time(at: str | None) -> str | None:

@@ -142,11 +142,7 @@ _NO_FILL = (None, None)
 
 def grow(node: Any) -> Node:
     """The parser's ``node`` and everything below it."""
-    try:
-        maker = _MAKERS[type(node)]
-    except KeyError:
-        raise UnknownTree(type(node).__name__) from None
-    return maker(node)
+    return _MAKERS[type(node)](node)
 
 
 def _milliseconds(duration: timedelta | None) -> int | None:
@@ -181,10 +177,10 @@ def _matrix(node: Any) -> MatrixNode:
 
 
 def _subquery(node: Any) -> SubqueryNode:
-    at = node.at
+    at, expr = node.at, node.expr
     return SubqueryNode(
         "subquery",
-        grow(node.expr),
+        _MAKERS[type(expr)](expr),
         _milliseconds(node.range) or 0,
         _milliseconds(node.step),
         _milliseconds(node.offset),
@@ -193,7 +189,7 @@ def _subquery(node: Any) -> SubqueryNode:
 
 
 def _call(node: Any) -> CallNode:
-    return CallNode("call", node.func.name, tuple([grow(argument) for argument in node.args]))
+    return CallNode("call", node.func.name, tuple([_MAKERS[type(argument)](argument) for argument in node.args]))
 
 
 def _aggregate(node: Any) -> AggregateNode:
@@ -204,19 +200,28 @@ def _aggregate(node: Any) -> AggregateNode:
         if kind != _BY and kind != _WITHOUT:
             raise UnknownTree(str(kind))
         grouping = Grouping(kind == _BY, tuple(modifier.labels))
-    return AggregateNode("aggregate", str(node.op), grouping, None if param is None else grow(param), grow(node.expr))
+    expr = node.expr
+    return AggregateNode(
+        "aggregate",
+        str(node.op),
+        grouping,
+        None if param is None else _MAKERS[type(param)](param),
+        _MAKERS[type(expr)](expr),
+    )
 
 
 def _binary(node: Any) -> Node:
     # A chain of operators leans to the left: walk down it, not into it, or 500 terms need 500 frames.
-    chain = [node]
+    links = [node]
     lhs = node.lhs
     while type(lhs) is library.BinaryExpr:
-        chain.append(lhs)
+        links.append(lhs)
         lhs = lhs.lhs
-    grown = grow(lhs)
-    for link in reversed(chain):
-        grown = BinaryNode("binary", str(link.op), grown, grow(link.rhs), *_modifier(link.modifier))
+    grown = _MAKERS[type(lhs)](lhs)
+    for link in reversed(links):
+        rhs = link.rhs
+        rhs_grown = _MAKERS[type(rhs)](rhs)
+        grown = BinaryNode("binary", str(link.op), grown, rhs_grown, *_modifier(link.modifier))
     return grown
 
 
@@ -249,18 +254,33 @@ def _card(card: Any) -> str:
     raise UnknownTree(str(card))
 
 
-_MAKERS: dict[type, Callable[[Any], Node]] = {
+class _Makers(dict[type, Callable[[Any], Node]]):
+    def __missing__(self, kind: type) -> Callable[[Any], Node]:
+        raise UnknownTree(kind.__name__)
+
+
+# Makers call each other through this table, not through grow: one frame for each level of the tree.
+_MAKERS = _Makers()
+_MAKERS |= {
     library.VectorSelector: _vector,
     library.MatrixSelector: _matrix,
     library.SubqueryExpr: _subquery,
     library.Call: _call,
     library.AggregateExpr: _aggregate,
     library.BinaryExpr: _binary,
-    library.UnaryExpr: lambda node: UnaryNode("unary", grow(node.expr)),
-    library.ParenExpr: lambda node: ParenNode("paren", grow(node.expr)),
+    library.UnaryExpr: lambda node: UnaryNode("unary", _MAKERS[type(node.expr)](node.expr)),
+    library.ParenExpr: lambda node: ParenNode("paren", _MAKERS[type(node.expr)](node.expr)),
     library.NumberLiteral: lambda node: NumberNode("number", repr(node.val)),
     library.StringLiteral: lambda node: StringNode("string", node.val),
 }
+
+
+def chain(node: BinaryNode) -> tuple[Node, list[BinaryNode]]:
+    """``a + b + c``, which leans to the left, as ``a`` and its links in the order of the text: no frame for each."""
+    links = [node]
+    while isinstance(links[-1].lhs, BinaryNode):
+        links.append(links[-1].lhs)
+    return links[-1].lhs, links[::-1]
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -309,13 +329,9 @@ def replace_vectors(node: Node, change: Callable[[VectorNode], Node]) -> Node:
         case MatrixNode():
             return node._replace(vector=change(node.vector))  # type: ignore[arg-type]
         case BinaryNode():
-            chain: list[BinaryNode] = [node]
-            lhs = node.lhs
-            while isinstance(lhs, BinaryNode):
-                chain.append(lhs)
-                lhs = lhs.lhs
-            changed = replace_vectors(lhs, change)
-            for link in reversed(chain):
+            first, links = chain(node)
+            changed = replace_vectors(first, change)
+            for link in links:
                 changed = link._replace(lhs=changed, rhs=replace_vectors(link.rhs, change))
             return changed
         case AggregateNode():
