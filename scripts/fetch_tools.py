@@ -146,10 +146,9 @@ def debian_of(suite: str | None) -> Debian:
     return Debian(suite)
 
 
-def debian_mirror() -> str:
+def debian_mirror(etc: Path = Path("/etc/apt")) -> str:
     """The Debian archive in this machine's apt sources, of either format."""
-    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    for file in files:
+    for file in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
         if not file.is_file() or file.suffix not in (".list", ".sources"):
             continue
         for line in file.read_text(errors="replace").splitlines():
@@ -205,6 +204,8 @@ def one_at_a_time() -> Iterator[None]:
     TOOLS.mkdir(exist_ok=True)
     with (TOOLS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for left_over in TOOLS.glob("unpacking-*"):  # somebody was interrupted
+            shutil.rmtree(left_over)
         yield
 
 

@@ -25,16 +25,16 @@ class AlertmanagerServer:
         if webhook:
             receiver["webhook_configs"] = [{"url": webhook, "send_resolved": True}]
         # One group per alert, told at once: every change of Alertmanager's view becomes a notification.
+        at_once: dict[str, Any] = {
+            "receiver": "tests",
+            "group_by": ["..."],
+            "group_wait": "0s",
+            "group_interval": "1s",
+            "repeat_interval": "1h",
+        }
         self.configuration = {
             "global": {"resolve_timeout": "5m"},
-            "route": {
-                "receiver": "tests",
-                "group_by": ["..."],
-                "group_wait": "0s",
-                "group_interval": "1s",
-                "repeat_interval": "1h",
-                **(route or {}),
-            },
+            "route": at_once | dict(route or {}),
             "receivers": [receiver],
         }
         self._process: Process | None = None
