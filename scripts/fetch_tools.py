@@ -119,6 +119,7 @@ class Debian:
             *("-o", f"Dir::State::Lists={self.folder / 'lists'}", "-o", f"Dir::Cache={self.folder / 'cache'}"),
             *("-o", "APT::Sandbox::User=", "-o", "APT::Install-Recommends=false", "-o", "APT::Get::List-Cleanup=false"),
             *("-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3", "-o", "Debug::NoLocking=true"),
+            *("-o", "APT::Update::Error-Mode=any"),
         ]
         self._apt("update")
 
@@ -282,7 +283,7 @@ def main() -> int:
         if options.path:
             found = path_of(options.path) or (provide(OWN) and path_of(options.path)) or None
             if not found:
-                say(f"put {options.path} on PATH, or set {options.path.upper()}=/path/to/{options.path}")
+                say("get a release from https://prometheus.io/download and put its prometheus and promtool on PATH")
                 return 1
             print(found)
             return 0

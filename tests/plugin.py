@@ -6,6 +6,7 @@ Loaded by name (pyproject: -p tests.plugin) so that the environment is ready bef
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections import Counter
@@ -24,6 +25,7 @@ DATABASE_FOLDERS = ("tests/models/", "tests/actions/", "tests/api/")
 OWN_SETTINGS = (
     *("PROMETHEUS_URL", "PROMETHEUS_RULE_LAYOUT", "PROMETHEUS_RULE_FILE_MODE", "PROMETHEUS_RELOAD_ENABLED"),
     *("PROMTOOL_PATH", "CELERY_BROKER_URL", "BASE_URL", "TARGET_LABEL", "SCOPE_LABEL", "SEVERITIES"),
+    *("PROMETHEUS_TIMEOUT", "DETERMINING_LABELS", "LOG_LEVEL"),
     *("SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "CONFIG_SERVER_FAILPOINT"),
 )
 
@@ -81,6 +83,8 @@ def _prepare_environment(database: str | None) -> None:
         _database = PostgreSQL(_run_folder / "postgresql")
         _database.start()
         os.environ["DATABASE_URL"] = _database.url("postgres")
+    if os.environ.get("DATABASE_URL"):
+        os.environ["SECRET_KEY"] = secrets.token_urlsafe(50)  # production makes nobody one
 
 
 def pytest_configure(config: pytest.Config) -> None:
