@@ -1,15 +1,217 @@
-"""What a write has to pass before it is committed: the keys it touches still compile, and promtool agrees."""
+"""A write that would stop any key from compiling is refused (DESIGN 4, *Last good*).
+
+Called inside the transaction of a write, after the rows were saved. A fault of the written rule itself is the caller's
+(InvalidPolicy); one that a write causes elsewhere, or that stands in something else, is a conflict naming the other rule.
+promtool has the last word on everything that was compiled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
-from alerts.models import AlertRule
+from django.conf import settings
+from django.db.models import Q
+
+from alerts.actions.layers import layer_of, load_layers, load_topology
+from alerts.actions.policy import load, options
+from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
+from alerts.domain import recordings, renderer
+from alerts.domain.compiled import CompiledRule, KeyPlan
+from alerts.domain.compiler import compile_key, compile_policy
+from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
+from alerts.domain.layers import GLOBAL, KeyId, Layer, Topology
+from alerts.domain.resolver import fold, resolve
+from alerts.models import AlertRule, AlertTemplate
+
+logger = logging.getLogger(__name__)
+
+STANDS_AGAINST = frozenset(
+    ("would_split", "too_many_regions", "too_many_branches", "too_many_values", "compiled_too_large")
+)
+"""Findings that speak of an arrangement of rules rather than of one rule's own text."""
 
 
-def check_rules(changed: Sequence[AlertRule]) -> None:
-    """Refuse (``InvalidPolicy``, ``PolicyConflict``) what these rules, already written in this transaction, would break."""
+@lru_cache(maxsize=4)
+def promtool_at(path: str | None) -> Promtool:
+    return Promtool(path)
+
+
+def promtool() -> Promtool:
+    """The configured promtool; it may be absent."""
+    return promtool_at(settings.PROMTOOL_PATH)
+
+
+def check_rules(rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) -> None:
+    """Compiles the keys these rules belong to (or belonged to) and everything that reads or feeds them.
+
+    Raises InvalidPolicy or PolicyConflict with all findings.
+    """
+    written = {row.pk for row in rows}
+    keys = {(row.kind, row.key) for row in rows} | set(former_keys)
+    if not keys:
+        return
+    topology = load_topology()
+    plans = _compile(topology, keys)
+    findings = [finding for plan in plans.values() for finding in plan.findings]
+    findings += _findings_across(topology, plans, rows)
+    _refuse(findings, written)
+    _ask_promtool([plan for plan in plans.values() if plan.rules], rows)
 
 
 def check_policy() -> None:
-    """The same after a change of the topology, which may touch any key."""
+    """Compiles everything: after a change of namespaces or groups, which any key may depend on."""
+    compiled = compile_policy(load(), options())
+    findings = [finding for findings in compiled.problems.values() for finding in findings]
+    if findings:
+        raise PolicyConflict(findings)
+
+
+def check_template(template: AlertTemplate) -> None:
+    """promtool's word on a template, filled with neutral or default values."""
+    from alerts.domain.templating import neutral_query
+
+    try:
+        expr = neutral_query(template.query_template, layer_of_template(template).variables)
+    except PolicyError:
+        return  # it has been reported already
+    config = template.default_config
+    layer = replace(layer_of_template(template), query=expr, variables=(), default_config={}, config={})
+    rule = _standalone(layer)
+    if rule is not None:
+        texts = {name: tuple(sorted((config.get(name) or {}).items())) for name in ("labels", "annotations")}
+        texts = {name: tuple((key, value) for key, value in pairs if value) for name, pairs in texts.items()}
+        _judge([replace(rule, **texts)], {0: "/query_template"})
+
+
+def layer_of_template(template: AlertTemplate) -> Layer:
+    from alerts.domain.variables import variables_from_json
+
+    return Layer(
+        rule_id=template.pk or 0,
+        kind=template.kind,  # type: ignore[arg-type]
+        key=template.name,
+        scope=GLOBAL,
+        name=template.name,
+        query=template.query_template,
+        variables=variables_from_json(template.variables),
+    )
+
+
+def _compile(topology: Topology, keys: Collection[KeyId]) -> dict[KeyId, KeyPlan]:
+    wanted = Q()
+    for kind, key in keys:
+        wanted |= Q(kind=kind, key=key)
+    by_key: dict[KeyId, list[Layer]] = {}
+    for layer in load_layers(AlertRule.objects.living().filter(wanted)):
+        by_key.setdefault(layer.key_id, []).append(layer)
+    return {key_id: compile_key(topology, layers, options()) for key_id, layers in by_key.items()}
+
+
+def _findings_across(topology: Topology, plans: dict[KeyId, KeyPlan], rows: Sequence[AlertRule]) -> list[Finding]:
+    """What these keys do to the rules that read them, and what the recordings they read do to them."""
+    recorded = {rule.name for plan in plans.values() if plan.key_id[0] == "recording" for rule in plan.rules}
+    recorded |= {row.name or row.key for row in rows if row.kind == "recording"}
+    alerts = any(plan.key_id[0] == "alerting" for plan in plans.values())
+    read = {name for plan in plans.values() for name in plan.reads}
+    reading = recorded | (set(recordings.ALERT_SERIES) if alerts else set())
+    living = AlertRule.objects.living()
+    others: set[KeyId] = set()
+    if reading:
+        others |= set(living.filter(metrics__metric__in=reading).values_list("kind", "key"))
+    if read:
+        others |= set(living.filter(Q(name__in=read) | Q(key__in=read), kind="recording").values_list("kind", "key"))
+    if read & recordings.ALERT_SERIES:
+        others |= set(living.filter(kind="alerting").values_list("kind", "key"))
+    everything = {**_compile(topology, others - plans.keys()), **plans} if others - plans.keys() else plans
+    return [
+        finding
+        for _, findings in recordings.problems_of(everything.values(), everything.values())
+        for finding in findings
+    ]
+
+
+def _refuse(findings: Sequence[Finding], written: Collection[int]) -> None:
+    if not findings:
+        return
+    own = [finding for finding in findings if finding.rule_id in written and finding.code not in STANDS_AGAINST]
+    if own and len(own) == len(findings):
+        raise InvalidPolicy(own)
+    raise PolicyConflict([finding if finding in own else replace(finding, pointer="") for finding in findings])
+
+
+# -- promtool ----------------------------------------------------------------------------------------------------------
+
+
+def _ask_promtool(plans: Sequence[KeyPlan], rows: Sequence[AlertRule]) -> None:
+    """First the author's own text, whose positions mean something to them, then what was compiled from it."""
+    rules: list[CompiledRule] = []
+    pointers: dict[int, str] = {}
+    for row in rows:
+        if row.query_template is not None:
+            rule = _standalone(layer_of(row))
+            if rule is not None:
+                pointers[len(rules)] = "/query_template"
+                rules.append(rule)
+    rules += [rule for plan in plans for rule in plan.rules]
+    _judge(rules, pointers)
+
+
+def _standalone(layer: Layer) -> CompiledRule | None:
+    """One layer as a rule of its own, without matchers; None when it does not resolve alone."""
+    folded = fold([layer])
+    rule = resolve(folded).rule if folded is not None else None
+    if rule is None:
+        return None
+    return CompiledRule(
+        kind=layer.kind,
+        key=layer.key,
+        name=rule.name,
+        expr=rule.expr,
+        for_duration=rule.for_duration,
+        keep_firing_for=rule.keep_firing_for,
+        interval=None,
+        labels=rule.labels,
+        annotations=rule.annotations,
+        file="rules.yml",
+        group="check",
+        scope=layer.scope,
+        branches=(),
+    )
+
+
+def _judge(rules: Sequence[CompiledRule], pointers: dict[int, str]) -> None:
+    tool = promtool()
+    if not rules or not tool.available:
+        return
+    group = renderer.RuleGroup("check", None, tuple(rules))
+    try:
+        refusals = tool.check_rules_text(renderer.render_file([group]))
+    except PromtoolError as error:
+        # No verdict is no refusal: the deploy asks again before anything is swapped in.
+        logger.warning("promtool gave no verdict on a write: %s", error)
+        return
+    if refusals:
+        raise InvalidPolicy([_finding(refusal, rules, pointers) for refusal in refusals])
+
+
+def _finding(refusal: Refusal, rules: Sequence[CompiledRule], pointers: dict[int, str]) -> Finding:
+    index = (refusal.rule_index or 1) - 1
+    rule = rules[index] if index < len(rules) else rules[0]
+    pointer = pointers.get(index, "")
+    offset = None
+    if pointer and refusal.expr_line and refusal.expr_column:
+        lines = rule.expr.split("\n")
+        offset = sum(len(line) + 1 for line in lines[: refusal.expr_line - 1]) + refusal.expr_column - 1
+    return Finding(
+        "promtool_refused",
+        f"promtool refuses it: {refusal.message}",
+        pointer=pointer,
+        hint="promtool is the judge of what Prometheus will load",
+        offset=offset,
+        line=refusal.expr_line if pointer else None,
+        column=refusal.expr_column if pointer else None,
+        key=rule.key,
+    )

@@ -1,4 +1,4 @@
-"""Numbers about the control plane itself, for its own ``/metrics``: read from the rows, so every process says the same."""
+"""Numbers about the control plane for its own ``/metrics``: read from the rows, so every process says the same."""
 
 from __future__ import annotations
 

@@ -1,0 +1,210 @@
+"""Makes a server hold what the database wants: the one way to deploy, behind API, commands, worker and tasks.
+
+    look → compile → render → deliver → record → prune
+
+Level-triggered: it starts from the wanted state, never from a message, so calling it too often does nothing and calling it
+late loses nothing. Unchanged content is neither written nor loaded again.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from alerts.actions import releases, wanted
+from alerts.actions.compile_check import promtool
+from alerts.actions.delivery import Delivery, Problem, Undelivered, drift_problem, problem
+from alerts.actions.lease import Lease, LeaseLost, held
+from alerts.actions.wanted import WantedSet
+from alerts.adapters.failpoints import reach
+from alerts.adapters.promtool import PromtoolError, Refusal
+from alerts.domain.errors import Finding
+from alerts.domain.layers import KeyId
+from alerts.models import DEFAULT_SERVER, PolicyState, Release, ServerState
+
+logger = logging.getLogger(__name__)
+
+RETRY_CAP = 60.0
+State = Release.State
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``release``: what the server holds or was to hold; ``changed``: whether anything was delivered for it.
+
+    ``release`` None: somebody else is writing to this server.
+    """
+
+    release: Release | None
+    changed: bool = False
+
+    @property
+    def good(self) -> bool:
+        return self.release is not None and self.release.state in (State.VERIFIED, State.ACTIVE)
+
+
+def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -> Outcome:
+    """Brings ``server`` to the wanted state, once. ``force``: deliver and read back even when nothing seems changed."""
+    with held(server) as lease:
+        if lease is None:
+            return Outcome(None)
+        try:
+            return _deploy(trigger, lease, force)
+        except LeaseLost:
+            logger.warning("the lease of %s was taken over; this deploy stops", server)
+            return Outcome(None)
+
+
+def request(trigger: str, *, server: str = DEFAULT_SERVER) -> Outcome:
+    """Asks for a deploy by whichever worker comes first; nothing to ask for: the release in force."""
+    state = releases.state_of(server)
+    if releases.in_sync(state):
+        return Outcome(state.loaded_release)
+    pending = Release.objects.filter(server=server, state=State.PENDING).first()
+    if pending is None:
+        pending = Release.objects.create(server=server, revision=PolicyState.current(), trigger=trigger)
+    return Outcome(pending, changed=True)
+
+
+def deploy_and_wait(trigger: str, *, server: str = DEFAULT_SERVER, timeout: float = 30.0) -> Outcome:
+    """Deploys in this process; waits for a worker that is at it already. ``release`` None: not within ``timeout``."""
+    deadline = time.monotonic() + timeout
+    while True:
+        outcome = deploy(trigger, server=server)
+        if outcome.release is not None or time.monotonic() >= deadline:
+            return outcome
+        time.sleep(0.1)
+
+
+def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
+    state = releases.state_of(lease.server)
+    releases.abandon_unfinished(lease.server)
+    pending = releases.take_pending(lease.server)
+    start = time.perf_counter()
+    reach("compile.before")
+    wanted_set = _wanted(state)
+    reach("render.after")
+    compile_seconds = round(time.perf_counter() - start, 4)
+    drift = releases.disk_drift(state.loaded_release)
+    if not force and not drift and releases.holds(state, wanted_set):
+        return Outcome(releases.note_unchanged(state, wanted_set, pending))
+    release = pending or releases.reusable_failure(state, wanted_set) or Release(server=lease.server)
+    release.trigger = release.trigger or trigger
+    release.timings = {"compile": compile_seconds}
+    release.errors, release.warnings = [], [drift_problem(found) for found in drift]
+    if state.loaded_revision > wanted_set.revision and state.pinned_release is None:
+        # An older state never goes over a newer one.
+        return Outcome(state.loaded_release)
+    return _deliver(release, wanted_set, state, lease, check_all=force or bool(drift))
+
+
+def _wanted(state: ServerState) -> WantedSet:
+    if state.pinned_release is not None:
+        return wanted.of_release(state.pinned_release)
+    found = wanted.wanted(server=state.name)
+    reach("compile.after")
+    return found
+
+
+def _deliver(release: Release, wanted_set: WantedSet, state: ServerState, lease: Lease, check_all: bool) -> Outcome:
+    for _ in range(3):
+        releases.describe(release, wanted_set, state)
+        delivery = Delivery(wanted_set, release, lease, releases.save, check_all=check_all)
+        try:
+            delivery.run()
+        except Undelivered as undelivered:
+            blamed = _blame(undelivered.refusals, wanted_set)
+            if blamed and state.pinned_release is None:
+                # promtool refuses some keys: they stay as last compiled, and the others go ahead.
+                release.warnings.extend(undelivered.problems)
+                wanted_set = wanted.wanted(blamed, server=state.name)
+                continue
+            return _failed(release, state, undelivered.state, undelivered.problems)
+        return _succeeded(release, wanted_set, state, delivery)
+    return _failed(release, state, State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
+
+
+def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> dict[KeyId, tuple[Finding, ...]]:
+    """The keys whose rules promtool refused; empty when a refusal cannot be traced to a key."""
+    blamed: dict[KeyId, tuple[Finding, ...]] = {}
+    for refusal in refusals:
+        file = wanted_set.files.get(refusal.file)
+        group = next((group for group in file.groups if group.name == refusal.group), None) if file else None
+        if group is None or refusal.rule_index is None or refusal.rule_index > len(group.rules):
+            return {}
+        rule = group.rules[refusal.rule_index - 1]
+        found = Finding("promtool_refused", refusal.message, key=rule.key)
+        blamed[(rule.kind, rule.key)] = (*blamed.get((rule.kind, rule.key), ()), found)
+    return blamed
+
+
+def _succeeded(release: Release, wanted_set: WantedSet, state: ServerState, delivery: Delivery) -> Outcome:
+    now = timezone.now()
+    verified = release.state != State.ACTIVE or _is_read_back(delivery)
+    reach("record.before")
+    with transaction.atomic():
+        releases.supersede_others(release)
+        release.state = State.VERIFIED if verified else State.ACTIVE
+        release.activated_at = release.activated_at or now
+        release.verified_at = now if verified else None
+        release.finished_at = now
+        releases.save(release)
+        state.loaded_revision = wanted_set.revision
+        state.loaded_release = release
+        state.failures, state.retry_at, state.last_error = 0, None, None
+        state.checked_at = now
+        state.prometheus_version = _version(delivery)
+        state.promtool_version = _promtool_version()
+        releases.save_state(state)
+        if verified:
+            releases.remember_compiled(release, wanted_set)
+    reach("record.after")
+    releases.prune(delivery.store, state)
+    logger.info("release %s %s: %s rules, revision %s", release.pk, release.state, release.rule_count, release.revision)
+    return Outcome(release, changed=True)
+
+
+def _is_read_back(delivery: Delivery) -> bool:
+    return "read_back" in delivery.release.timings
+
+
+def _failed(release: Release, state: ServerState, outcome: str, problems: list[Problem]) -> Outcome:
+    now = timezone.now()
+    release.state = outcome
+    release.errors = problems
+    release.finished_at = now
+    releases.save(release)
+    state.failures += 1
+    state.retry_at = now + timedelta(seconds=retry_delay(state.failures))
+    state.last_error = {"release": release.pk, "at": now.isoformat(), **problems[0]}
+    state.checked_at = now
+    releases.save_state(state)
+    logger.error("release %s %s: %s", release.pk, outcome, "; ".join(item["message"] for item in problems[:3]))
+    return Outcome(release, changed=True)
+
+
+def retry_delay(failures: int) -> float:
+    """Seconds until the next try: 1, 2, 4 … 60, with a quarter of jitter either way."""
+    base = min(RETRY_CAP, 2.0 ** min(failures - 1, 10))
+    return base * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def _version(delivery: Delivery) -> str:
+    try:
+        return delivery.server.version() or ""
+    except Exception:
+        return ""
+
+
+def _promtool_version() -> str:
+    try:
+        return promtool().version() if promtool().available else ""
+    except PromtoolError:
+        return ""

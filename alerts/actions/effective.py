@@ -1,0 +1,221 @@
+"""What is in force for a target, and why: the same compile that is deployed, looked up at one position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alerts.actions import policy, releases, wanted
+from alerts.actions.errors import InvalidPolicy, NotFound
+from alerts.actions.policy import CurrentPolicy
+from alerts.actions.wanted import KeptKey
+from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
+from alerts.domain.errors import Finding
+from alerts.domain.layers import Layer, Position
+from alerts.domain.resolver import Setting, fold
+from alerts.domain.trace import FieldTrace, KeyTrace, trace
+from alerts.models import DEFAULT_SERVER, Group, Membership, ServerState, Target
+
+
+@dataclass(frozen=True)
+class Place:
+    """A real target, or a hypothetical one in some groups (``target`` None)."""
+
+    target: Target | None
+    position: Position
+
+
+def place_of_target(target_id: int) -> Place:
+    """A living target's position."""
+    target = Target.objects.living().filter(pk=target_id).first() if 0 < target_id < 2**63 else None
+    if target is None:
+        raise NotFound("target", [target_id])
+    rows = Membership.objects.filter(target=target).values_list("namespace__label", "group__label_value")
+    return Place(target, _position(dict(rows), target.hostname))
+
+
+def place_of_host(hostname: str) -> Place:
+    """A living target's position, by hostname."""
+    target_id = Target.objects.living().filter(hostname=hostname).values_list("pk", flat=True).first()
+    if target_id is None:
+        raise NotFound("target", [])
+    return place_of_target(target_id)
+
+
+def place_of_groups(group_ids: Sequence[int]) -> Place:
+    """Where a target would be that sits in these groups, at most one per namespace; the first names the resource."""
+    usable = [group_id for group_id in group_ids if 0 < group_id < 2**63]
+    rows = {
+        pk: (label, value, namespace)
+        for pk, label, value, namespace in Group.objects.living()
+        .filter(pk__in=usable)
+        .values_list("pk", "namespace__label", "label_value", "namespace__name")
+    }
+    if group_ids[0] not in rows:
+        raise NotFound("group", [group_ids[0]])
+    findings = [
+        Finding("unknown_reference", f"there is no group {group_id}", pointer="/group")
+        for group_id in group_ids
+        if group_id not in rows
+    ]
+    labels: dict[str, str] = {}
+    for group_id in dict.fromkeys(group_ids):
+        if group_id not in rows:
+            continue
+        label, value, namespace = rows[group_id]
+        if label in labels:
+            findings.append(Finding("two_groups", f"two groups of the namespace {namespace!r}", pointer="/group"))
+        labels[label] = value
+    if findings:
+        raise InvalidPolicy(findings)
+    return Place(None, _position(labels, ""))
+
+
+def _position(labels: dict[str, str], hostname: str) -> dict[str, str]:
+    topology = policy.current().policy.topology
+    full = {namespace.label: labels.get(namespace.label, "") for namespace in topology.namespaces}
+    full[topology.target_label] = hostname
+    return full
+
+
+def effective(place: Place, *, server: str = DEFAULT_SERVER) -> dict[str, Any]:
+    """The rules in force at a place, by key: exactly what Prometheus evaluates for its series."""
+    current, kept = _current(server)
+    rules = []
+    for plan in current.compiled.plans.values():
+        key = kept.get(plan.key_id)
+        if key is None:
+            if plan.key_id in current.compiled.problems:
+                continue
+            found = plan.piece(place.position)
+            if found is not None:
+                rules.append(_rule(plan, place.position, *found))
+        else:
+            rules += [_kept_rule(plan, key, rule, branch) for rule, branch in _pieces(key.rules, place.position)]
+    for key_id, key in kept.items():  # recordings that are gone from the policy, but still read
+        if key_id not in current.compiled.plans:
+            rules += [_kept_rule(None, key, rule, branch) for rule, branch in _pieces(key.rules, place.position)]
+    rules.sort(key=lambda rule: (rule["kind"], rule["key"]))
+    return {**_head(place, current, server), "rules": rules}
+
+
+def traced(place: Place, *, key: str | None = None, server: str = DEFAULT_SERVER) -> dict[str, Any]:
+    """Every key with a layer at the place: its layers and what became of them, its fields and who set them."""
+    current, kept = _current(server)
+    keys = []
+    for plan in current.compiled.plans.values():
+        if key is not None and plan.key_id[1] != key:
+            continue
+        found = trace(current.policy.topology, plan, place.position)
+        if found is not None:
+            keys.append(_trace(found, kept.get(plan.key_id)))
+    return {**_head(place, current, server), "keys": keys}
+
+
+def _current(server: str) -> tuple[CurrentPolicy, dict[tuple[str, str], KeptKey]]:
+    current = policy.current()
+    problems = current.compiled.problems
+    kept = wanted.kept_keys(problems, current, server) if problems else ()
+    return current, {(key.kind, key.key): key for key in kept}
+
+
+def _head(place: Place, current: CurrentPolicy, server: str) -> dict[str, Any]:
+    state = ServerState.objects.select_related("loaded_release").filter(pk=server).first()
+    loaded = state.loaded_revision if state else 0
+    pinned = state.pinned_release_id if state else None
+    head: dict[str, Any] = {
+        "target": None,
+        "position": dict(place.position),
+        "revision": current.revision,
+        "loaded_revision": loaded,
+        "in_sync": state is not None and pinned is None and loaded == current.revision and releases.is_good(state),
+        "pinned": pinned,
+    }
+    if place.target is not None:
+        head["target"] = {
+            "id": place.target.pk,
+            "hostname": place.target.hostname,
+            "status": place.target.status,
+        }
+    return head
+
+
+def _rule(plan: KeyPlan, position: Position, rule: CompiledRule, branch: Branch) -> dict[str, Any]:
+    folded = fold([plan.layers[index] for index in reversed(plan.chain(position))])
+    source = folded.source if folded else plan.layers[0]
+    severity = folded.value("severity") if folded else None
+    return _rule_json(rule, branch, severity, {"rule_id": source.rule_id, "scope": source.scope.text})
+
+
+def _rule_json(rule: CompiledRule, branch: Branch, severity: str | None, source: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "key": rule.key,
+        "name": rule.name,
+        "kind": rule.kind,
+        "severity": severity,
+        "expr": branch.expr,
+        "for_duration": rule.for_duration,
+        "keep_firing_for": rule.keep_firing_for,
+        "interval": rule.interval,
+        "labels": dict(rule.labels),
+        "annotations": dict(rule.annotations),
+        "source": source,
+        "file": rule.file,
+        "group": rule.group,
+        "compiled_expr": rule.expr,
+        "in_force": "current",
+    }
+
+
+def _pieces(rules: Iterable[CompiledRule], position: Position) -> list[tuple[CompiledRule, Branch]]:
+    return [(rule, branch) for rule in rules for branch in rule.branches if branch.region.holds(position)]
+
+
+def _kept_rule(plan: KeyPlan | None, key: KeptKey, rule: CompiledRule, branch: Branch) -> dict[str, Any]:
+    layers: Sequence[Layer] = plan.layers if plan else ()
+    rule_id = next((layer.rule_id for layer in layers if layer.scope == rule.scope), None)
+    source = {"rule_id": rule_id, "scope": rule.scope.text}
+    return {**_rule_json(rule, branch, dict(rule.labels).get("severity"), source), **_in_force(key)}
+
+
+def _in_force(key: KeptKey) -> dict[str, Any]:
+    return {
+        "in_force": "last_good",
+        "last_good": {"since_release": key.release_id, "why": [str(finding) for finding in key.why]},
+    }
+
+
+def _trace(found: KeyTrace, kept: KeptKey | None) -> dict[str, Any]:
+    return {
+        "key": found.plan.key_id[1],
+        "kind": found.plan.key_id[0],
+        **(_in_force(kept) if kept else {"in_force": "current"}),
+        "dropped": found.dropped,
+        "layers": [
+            {
+                "rule_id": entry.layer.rule_id,
+                "scope": entry.layer.scope.text,
+                "status": entry.status,
+                "name": entry.layer.name,
+                "merge_strategy": entry.layer.strategy,
+                "priority": entry.layer.priority,
+                "enabled": entry.layer.enabled,
+                "unused_variables": list(entry.unused),
+            }
+            for entry in found.layers
+        ],
+        "fields": {path: _field(field) for path, field in found.fields.items()},
+    }
+
+
+def _field(field: FieldTrace) -> dict[str, Any]:
+    return {
+        "value": field.value,
+        "set_by": _set_by(field.set_by) if field.set_by else None,
+        "over": [{"value": setting.value, "set_by": _set_by(setting)} for setting in field.over],
+    }
+
+
+def _set_by(setting: Setting) -> dict[str, Any]:
+    return {"rule_id": setting.layer.rule_id, "scope": setting.layer.scope.text, "part": setting.part}

@@ -1,0 +1,33 @@
+"""What a deploy would change now. Nothing is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alerts.actions import releases, wanted
+from alerts.models import DEFAULT_SERVER
+
+
+def plan(server: str = DEFAULT_SERVER) -> dict[str, Any]:
+    """The difference between what the server holds and the policy; of a pinned server, what resuming would change."""
+    state = releases.state_of(server)
+    found = wanted.wanted(server=server)
+    before = state.loaded_release.manifest if state.loaded_release else {}
+    difference = releases.plan_from(before, found)
+    return {
+        "revision": found.revision,
+        "loaded_revision": state.loaded_revision,
+        "loaded_release": state.loaded_release_id,
+        "pinned": state.pinned_release_id,
+        "empty": difference.empty,
+        **releases.plan_json(difference),
+        "last_good": [
+            {
+                "kind": key.kind,
+                "key": key.key,
+                "since_release": key.release_id,
+                "why": [str(finding) for finding in key.why],
+            }
+            for key in found.kept
+        ],
+    }

@@ -1,0 +1,123 @@
+"""The policy as the domain sees it, kept in memory and brought up to date by what changed since.
+
+A row carries the policy revision that last touched it, so a process that knows revision R reads only the rows above R, and the
+compiler goes through only their keys. Every process keeps one copy; the database stays the truth.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import Max
+
+from alerts.actions.layers import load_layers, load_topology
+from alerts.domain.compiler import CompiledPolicy, Options, compile_policy
+from alerts.domain.layers import Layer, Policy, Topology
+from alerts.models import AlertRule, Group, Namespace, PolicyState
+
+
+@dataclass(frozen=True, eq=False)
+class CurrentPolicy:
+    """The policy at one revision, with its compile."""
+
+    revision: int
+    policy: Policy
+    compiled: CompiledPolicy
+
+
+def options() -> Options:
+    """How this installation compiles."""
+    return Options(
+        layout=settings.PROMETHEUS_RULE_LAYOUT,
+        determined_by=tuple(settings.DETERMINING_LABELS),
+        base_url=settings.BASE_URL.rstrip("/"),
+    )
+
+
+def load() -> Policy:
+    """Everything as it stands in the database now, uncommitted changes of this transaction included."""
+    return Policy(load_topology(), tuple(load_layers()))
+
+
+class PolicyCache:
+    """The latest policy a process has seen. Thread-safe; compiles at most once per revision."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: CurrentPolicy | None = None
+        self._layers: dict[int, Layer] = {}
+        self._topology: Topology | None = None
+        self._topology_mark: tuple[object, ...] = ()
+
+    def current(self) -> CurrentPolicy:
+        """The policy at the latest committed revision (or a later one, when somebody writes meanwhile)."""
+        known = self._known
+        if known is not None and known.revision == PolicyState.current() and known.compiled.options == options():
+            return known
+        with self._lock:
+            return self._refresh()
+
+    def forget(self) -> None:
+        """Reads everything again at the next call."""
+        with self._lock:
+            self._known, self._topology, self._layers = None, None, {}
+
+    def _refresh(self) -> CurrentPolicy:
+        # Read between two looks at the revision: what changed in between is read again.
+        while True:
+            revision = PolicyState.current()
+            known = self._known
+            if known is not None and known.revision == revision and known.compiled.options == options():
+                return known
+            if known is not None and known.revision > revision:  # the database was put back
+                self._known, self._topology = None, None
+                known = None
+            self._update(known.revision if known else None)
+            if PolicyState.current() != revision:
+                continue
+            assert self._topology is not None
+            policy = Policy(self._topology, tuple(self._layers.values()))
+            compiled = compile_policy(policy, options(), known.compiled if known else None)
+            self._known = CurrentPolicy(revision, policy, compiled)
+            return self._known
+
+    def _update(self, since: int | None) -> None:
+        mark = _topology_mark()
+        if since is None or self._topology is None or mark != self._topology_mark:
+            self._topology, self._topology_mark = load_topology(), mark
+            self._reload_layers()
+            return
+        changed = AlertRule.objects.filter(revision__gt=since)
+        for rule_id in changed.deleted().values_list("pk", flat=True):
+            self._layers.pop(rule_id, None)
+        for layer in load_layers(changed.living()):
+            self._layers[layer.rule_id] = layer
+        if len(self._layers) != AlertRule.objects.living().count():  # somebody deleted and purged in between
+            self._reload_layers()
+
+    def _reload_layers(self) -> None:
+        self._layers = {layer.rule_id: layer for layer in load_layers()}
+
+
+def _topology_mark() -> tuple[object, ...]:
+    """Moves on with every change of a namespace or group, purges of what was dead apart."""
+    marks = []
+    for model in (Namespace, Group):
+        living = model.objects.living()
+        marks += [model.objects.aggregate(latest=Max("revision"))["latest"], living.count()]
+    return (*marks, settings.TARGET_LABEL, settings.SCOPE_LABEL)
+
+
+_cache = PolicyCache()
+
+
+def current() -> CurrentPolicy:
+    """This process' copy of the policy, up to date."""
+    return _cache.current()
+
+
+def forget() -> None:
+    """For tests and for a process that has reason to distrust its copy."""
+    _cache.forget()

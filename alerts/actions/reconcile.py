@@ -1,0 +1,88 @@
+"""Looks whether a server still holds what it should, on disk and loaded, and heals what does not (DESIGN 5, *drift*)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.utils import timezone
+
+from alerts.actions import releases, wanted
+from alerts.actions.delivery import Problem, drift_problem, mismatches, problem, prometheus
+from alerts.actions.deploy import Outcome, deploy
+from alerts.adapters import read_back
+from alerts.adapters.prometheus import PrometheusError
+from alerts.models import DEFAULT_SERVER, Release
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 20
+
+
+@dataclass
+class Drift:
+    """What differs: on disk, and in what Prometheus has loaded. ``unreachable``: why the latter is not known."""
+
+    on_disk: list[Problem] = field(default_factory=list)
+    loaded: list[Problem] = field(default_factory=list)
+    failing: list[Problem] = field(default_factory=list)
+    unreachable: str = ""
+
+    @property
+    def any(self) -> bool:
+        return bool(self.on_disk or self.loaded)
+
+
+def look(server: str = DEFAULT_SERVER) -> Drift:
+    """Compares disk and Prometheus with the release in force. Changes nothing."""
+    state = releases.state_of(server)
+    release = state.loaded_release
+    drift = Drift()
+    if release is None:
+        return drift
+    drift.on_disk = [drift_problem(found) for found in releases.disk_drift(release)[:SHOWN]]
+    if not settings.PROMETHEUS_RELOAD_ENABLED:
+        return drift
+    try:
+        prometheus_server = prometheus()
+        found = mismatches(prometheus_server, wanted.of_release(release), changed=())
+        drift.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
+        failing = read_back.unhealthy(prometheus_server.rules(), settings.PROMETHEUS_RULE_DIR)
+        drift.failing = [
+            problem("evaluation_failed", rule.last_error, file=rule.file, group=rule.group, rule=rule.rule)
+            for rule in failing[:SHOWN]
+        ]
+    except PrometheusError as error:
+        drift.unreachable = str(error)
+    return drift
+
+
+def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
+    """One pass: deploys what is wanted, and when that says nothing changed, looks for drift and heals it."""
+    outcome = deploy("reconcile", server=server)
+    if outcome.release is None or outcome.changed:
+        return outcome
+    drift = look(server)
+    _note_failing(outcome.release, drift)
+    if not drift.any:
+        return outcome
+    for found in drift.loaded:
+        logger.warning("drift on %s: %s", server, found["message"])
+    healed = deploy("drift", server=server, force=True)
+    if healed.release is not None:
+        healed.release.warnings = [*healed.release.warnings, *drift.loaded]
+        releases.save(healed.release)
+    return healed
+
+
+def _note_failing(release: Release, drift: Drift) -> None:
+    """Rules that Prometheus cannot evaluate are reported on the release (DESIGN 5)."""
+    others = [warning for warning in release.warnings if warning.get("code") != "evaluation_failed"]
+    warnings = [*others, *drift.failing]
+    if not drift.unreachable and warnings != release.warnings:
+        release.warnings = warnings
+        releases.save(release)
+    state = releases.state_of(release.server)
+    state.checked_at = timezone.now()
+    releases.save_state(state)

@@ -1,0 +1,322 @@
+"""The rows that tell what was delivered: releases, their files, and what each server holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from alerts.actions.delivery import rule_store
+from alerts.actions.wanted import WantedSet
+from alerts.adapters.release_store import Drift, ReleaseStore, StoreError
+from alerts.domain import compiled_json, planner, rule_files
+from alerts.domain.compiled import KeyPlan
+from alerts.domain.layers import KeyId
+from alerts.domain.planner import DeployedRule, Plan
+from alerts.models import DEFAULT_SERVER, CompiledKey, FileContent, PolicyState, Release, ServerState
+
+State = Release.State
+UNFINISHED = (State.STAGED, State.CHECKED, State.ACTIVE)
+KEPT_ON_DISK = 5
+LISTED = 200
+STATE_FIELDS = (
+    "wanted_revision",
+    "loaded_revision",
+    "loaded_release",
+    "failures",
+    "retry_at",
+    "last_error",
+    "checked_at",
+    "prometheus_version",
+    "promtool_version",
+)
+
+
+def state_of(server: str = DEFAULT_SERVER) -> ServerState:
+    """The server's row, made when it is asked for first."""
+    ServerState.objects.get_or_create(pk=server)
+    return ServerState.objects.select_related("loaded_release", "pinned_release").get(pk=server)
+
+
+def save(release: Release) -> None:
+    release.save()
+
+
+def save_state(state: ServerState) -> None:
+    """Never the lease nor the pin: others may change those meanwhile."""
+    state.wanted_revision = PolicyState.current()
+    state.save(update_fields=STATE_FIELDS)
+
+
+def is_good(state: ServerState) -> bool:
+    """Whether the last attempt went well and its release is in force."""
+    release = state.loaded_release
+    return release is not None and release.state in (State.VERIFIED, State.ACTIVE) and state.last_error is None
+
+
+def in_sync(state: ServerState) -> bool:
+    """Whether the server was last seen to hold what is wanted, on disk too."""
+    release = state.loaded_release
+    if release is None or not is_good(state):
+        return False
+    if state.pinned_release is not None:
+        return release.content_hash == state.pinned_release.content_hash
+    return state.loaded_revision == PolicyState.current() and not disk_drift(release)
+
+
+def disk_drift(release: Release | None) -> list[Drift]:
+    """How the disk differs from the release in force."""
+    return rule_store().drift(release.manifest) if release is not None else []
+
+
+def holds(state: ServerState, wanted: WantedSet) -> bool:
+    """Whether the release in force has this very content."""
+    release = state.loaded_release
+    return release is not None and is_good(state) and release.content_hash == wanted.content_hash
+
+
+def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | None) -> Release | None:
+    """The policy moved on without changing a byte: the release in force now also stands for this revision."""
+    if pending is not None:
+        pending.delete()
+    if state.pinned_release is None and state.loaded_revision < wanted.revision:
+        state.loaded_revision = wanted.revision
+        save_state(state)
+    return state.loaded_release
+
+
+def abandon_unfinished(server: str) -> None:
+    """Whoever was at these died in the middle; what they left is found out from disk and Prometheus."""
+    loaded = ServerState.objects.filter(pk=server).values_list("loaded_release_id", flat=True).first()
+    unfinished = Release.objects.filter(server=server, state__in=UNFINISHED, finished_at__isnull=True)
+    unfinished.exclude(pk=loaded).update(
+        state=State.SUPERSEDED,
+        finished_at=timezone.now(),
+        errors=[{"code": "interrupted", "message": "the process died in the middle; another one took over"}],
+    )
+
+
+def take_pending(server: str) -> Release | None:
+    """The release somebody waits for; older requests are answered by the same one."""
+    pending = list(Release.objects.filter(server=server, state=State.PENDING).order_by("-pk"))
+    for release in pending[1:]:
+        release.state, release.finished_at = State.SUPERSEDED, timezone.now()
+        save(release)
+    return pending[0] if pending else None
+
+
+def reusable_failure(state: ServerState, wanted: WantedSet) -> Release | None:
+    """Trying the same again is the same release: an hour of retries is one row, not sixty."""
+    last = Release.objects.filter(server=state.name).order_by("-pk").first()
+    if last is None or last.state not in (State.FAILED, State.ROLLED_BACK, State.REJECTED):
+        return None
+    same = last.content_hash == wanted.content_hash and last.revision == wanted.revision
+    return last if same else None
+
+
+def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
+    """What the release holds and changes; stores it with the bytes of its files."""
+    before = state.loaded_release.manifest if state.loaded_release else {}
+    release.revision = wanted.revision
+    release.content_hash = wanted.content_hash
+    release.layout = wanted.current.compiled.options.layout if wanted.current else ""
+    release.manifest = dict(wanted.manifest)
+    release.rule_count = _count(wanted)
+    release.changes = plan_json(plan_from(before, wanted), brief=True)
+    release.last_good = [
+        {
+            "kind": key.kind,
+            "key": key.key,
+            "since_release": key.release_id,
+            "why": [str(finding) for finding in key.why],
+        }
+        for key in wanted.kept
+    ]
+    release.state = State.PENDING
+    release.finished_at = None
+    save(release)
+    _store_contents(wanted)
+
+
+def _count(wanted: WantedSet) -> int:
+    if wanted.files:
+        return sum(len(group.rules) for file in wanted.files.values() for group in file.groups)
+    return sum(len(rule_files.rules(name, content)) for name, content in wanted.contents.items())
+
+
+def _store_contents(wanted: WantedSet) -> None:
+    hashes = set(wanted.manifest.values())
+    known: set[str] = set()
+    wanted_list = sorted(hashes)
+    for start in range(0, len(wanted_list), 500):
+        known |= set(
+            FileContent.objects.filter(sha256__in=wanted_list[start : start + 500]).values_list("sha256", flat=True)
+        )
+    FileContent.objects.bulk_create(
+        [
+            FileContent(sha256=sha256, content=wanted.contents[name], size=len(wanted.contents[name]))
+            for sha256, name in {wanted.manifest[name]: name for name in wanted.manifest}.items()
+            if sha256 not in known
+        ],
+        ignore_conflicts=True,
+        batch_size=200,
+    )
+
+
+def contents(manifest: dict[str, str], names: set[str]) -> dict[str, bytes]:
+    """The bytes of some files of a manifest, from the database."""
+    wanted = {manifest[name] for name in names}
+    stored = {row.sha256: bytes(row.content) for row in FileContent.objects.filter(sha256__in=wanted)}
+    return {name: stored[manifest[name]] for name in names if manifest[name] in stored}
+
+
+def plan_from(before: dict[str, str], wanted: WantedSet) -> Plan:
+    """What going from a manifest to a wanted set changes; only files that differ are looked into."""
+    after = dict(wanted.manifest)
+    gone = {name for name in before if after.get(name) != before[name]}
+    fresh = {name for name in after if before.get(name) != after[name]}
+    old = [rule for name, content in contents(before, gone).items() for rule in rule_files.rules(name, content)]
+    return planner.plan(old, [rule for name in fresh for rule in _rules(wanted, name)], before, after)
+
+
+def _rules(wanted: WantedSet, name: str) -> list[DeployedRule]:
+    file = wanted.files.get(name)
+    if file is None:
+        return rule_files.rules(name, wanted.contents[name])
+    return [planner.deployed(rule) for group in file.groups for rule in group.rules]
+
+
+def plan_json(plan: Plan, *, brief: bool = False) -> dict[str, Any]:
+    """A plan for people and programs; ``brief`` cuts long lists, as kept with a release."""
+
+    def cut(items: list[Any]) -> list[Any]:
+        return items[:LISTED] if brief else items
+
+    return {
+        "files": {
+            "added": list(plan.files_added),
+            "changed": list(plan.files_changed),
+            "removed": list(plan.files_removed),
+        },
+        "rules": {
+            "added": cut([rule_json(rule) for rule in plan.added]),
+            "changed": cut(
+                [
+                    {
+                        **rule_json(change.after),
+                        "fields": {
+                            name: {"before": _plain(before), "after": _plain(after)}
+                            for name, (before, after) in change.fields.items()
+                        },
+                    }
+                    for change in plan.changed
+                ]
+            ),
+            "removed": cut([rule_json(rule) for rule in plan.removed]),
+        },
+        "identities": cut(
+            [
+                {"name": old.name, "kind": old.kind, "before": dict(old.labels), "after": dict(new.labels)}
+                for old, new in plan.identities
+            ]
+        ),
+        "timers": cut([rule_json(rule) for rule in plan.timers]),
+        "counts": {
+            "added": len(plan.added),
+            "changed": len(plan.changed),
+            "removed": len(plan.removed),
+            "identities": len(plan.identities),
+            "timers": len(plan.timers),
+        },
+    }
+
+
+def rule_json(rule: DeployedRule) -> dict[str, Any]:
+    return {
+        "file": rule.file,
+        "group": rule.group,
+        "kind": rule.kind,
+        "name": rule.name,
+        "expr": rule.expr,
+        "for_duration": rule.for_duration,
+        "labels": dict(rule.labels),
+    }
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, tuple) else value
+
+
+def supersede_others(release: Release) -> None:
+    """Only one release of a server is in force."""
+    Release.objects.filter(
+        Q(state__in=(State.VERIFIED, State.ACTIVE)), server=release.server
+    ).exclude(pk=release.pk).update(state=State.SUPERSEDED)
+
+
+_remembered: dict[tuple[str, KeyId], KeyPlan] = {}
+
+
+def remember_compiled(release: Release, wanted: WantedSet) -> None:
+    """Keeps how each key was compiled, for the day it compiles no more. Only keys that changed are written."""
+    if wanted.current is None:
+        return
+    plans = wanted.current.compiled.plans
+    kept = {(key.kind, key.key) for key in wanted.kept}
+    fresh = {
+        key_id: plan
+        for key_id, plan in plans.items()
+        if key_id not in kept and _remembered.get((release.server, key_id)) is not plan
+    }
+    if fresh:
+        stored = _stored_payloads(release.server, fresh.keys() if len(fresh) <= 200 else None)
+        rows = []
+        for key_id, plan in fresh.items():
+            payload = [compiled_json.to_json(rule) for rule in plan.rules]
+            if stored.get(key_id) != payload:
+                rows.append(
+                    CompiledKey(
+                        server=release.server, kind=key_id[0], key=key_id[1], release=release, payload=payload
+                    )
+                )
+        CompiledKey.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["server", "kind", "key"],
+            update_fields=["release", "payload"],
+            batch_size=200,
+        )
+        _remembered.update({(release.server, key_id): plan for key_id, plan in fresh.items()})
+    _forget_gone(release.server, plans.keys() | kept)
+
+
+def _stored_payloads(server: str, keys: Any) -> dict[KeyId, Any]:
+    rows = CompiledKey.objects.filter(server=server)
+    if keys is not None:
+        wanted = Q()
+        for kind, key in keys:
+            wanted |= Q(kind=kind, key=key)
+        rows = rows.filter(wanted)
+    return {(kind, key): payload for kind, key, payload in rows.values_list("kind", "key", "payload")}
+
+
+def _forget_gone(server: str, keys: Any) -> None:
+    stored = CompiledKey.objects.filter(server=server)
+    if stored.count() <= len(keys):
+        return
+    gone = [pk for pk, kind, key in stored.values_list("pk", "kind", "key") if (kind, key) not in keys]
+    for start in range(0, len(gone), 500):
+        stored.filter(pk__in=gone[start : start + 500]).delete()
+
+
+def prune(store: ReleaseStore, state: ServerState) -> None:
+    """Keeps the last few good sets on disk, and the pinned one."""
+    good = Release.objects.filter(server=state.name, verified_at__isnull=False).order_by("-pk")
+    keep = set(good.values_list("content_hash", flat=True)[:KEPT_ON_DISK])
+    if state.pinned_release is not None:
+        keep.add(state.pinned_release.content_hash)
+    try:
+        store.prune(keep)
+    except StoreError:
+        return  # the next release tries again; nothing depends on it

@@ -1,0 +1,66 @@
+"""How a server is doing: wanted, loaded, pinned, drifting, and why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+from alerts.actions import reconcile, releases
+from alerts.actions.compile_check import promtool
+from alerts.adapters.promtool import PromtoolError
+from alerts.models import DEFAULT_SERVER, PolicyState
+
+
+def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
+    """Asks the database, the disk and Prometheus; changes nothing."""
+    state = releases.state_of(server)
+    revision = PolicyState.current()
+    release = state.loaded_release
+    drift = reconcile.look(server)
+    return {
+        "server": server,
+        "url": settings.PROMETHEUS_URL,
+        "rule_dir": str(settings.PROMETHEUS_RULE_DIR),
+        "layout": settings.PROMETHEUS_RULE_LAYOUT,
+        "revision": revision,
+        "loaded_revision": state.loaded_revision,
+        "in_sync": state.pinned_release_id is None and state.loaded_revision == revision and releases.is_good(state)
+        and not drift.any,
+        "loaded_release": state.loaded_release_id,
+        "content_hash": release.content_hash if release else None,
+        "loaded_since": release.verified_at if release else None,
+        "rule_count": release.rule_count if release else 0,
+        "pinned": state.pinned_release_id,
+        "last_good": release.last_good if release else [],
+        "reachable": not drift.unreachable,
+        "drift": [*drift.on_disk, *drift.loaded],
+        "warnings": [*(release.warnings if release else []), *_weaker()],
+        "error": state.last_error or ({"code": "prometheus_unavailable", "message": drift.unreachable}
+        if drift.unreachable else None),
+        "failures": state.failures,
+        "retry_at": state.retry_at,
+        "checked_at": state.checked_at,
+        "prometheus_version": state.prometheus_version or None,
+        "promtool_version": _promtool_version(),
+    }
+
+
+def _promtool_version() -> str | None:
+    tool = promtool()
+    try:
+        return tool.version() if tool.available else None
+    except PromtoolError:
+        return None
+
+
+def _weaker() -> list[dict[str, Any]]:
+    if promtool().available:
+        return []
+    return [
+        {
+            "code": "promtool_absent",
+            "message": "promtool was not found: rules pass the in-process checks only, which accept some things "
+            "that Prometheus refuses; set PROMTOOL_PATH",
+        }
+    ]
