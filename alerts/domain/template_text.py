@@ -112,7 +112,7 @@ def faults(template: TemplateText) -> list[Finding]:
             case "end" | "else" if not open_blocks:
                 found.append(Finding("template_broken", f"{{{{ {words[0]} }}}} without a beginning", offset=start))
     found += [Finding("template_broken", "a block without {{ end }}", offset=start) for start in open_blocks]
-    return found
+    return sorted(found, key=lambda finding: finding.offset or 0)
 
 
 def _code(action: str) -> str:

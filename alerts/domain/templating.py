@@ -329,7 +329,8 @@ def _rendered_text(text: str, variables: tuple[Variable, ...], values: _Values) 
 
     rendered = "".join(map(with_value, template.parts))
     # "{" at the end of a value and "{" after it would open an action
-    if template_text.read(rendered).actions != template.actions:
+    result = template_text.read(rendered)
+    if result.broken or result.names or result.actions != template.actions:
         culprit = next(name for name in template.names if "{" in bound[name] or "}" in bound[name])
         message = f"variable {culprit!r}: {shown(bound[culprit])} would open or close an action where it stands"
         raise InvalidPolicy(Finding("variable_value", message, value_pointer(culprit)))
