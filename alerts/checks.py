@@ -17,12 +17,12 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 LABEL_CLASH_HINT = "Each of the labels the product writes needs a name of its own."
 
 
-@register
+@register("alerts")
 def environment_is_sound(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in settings.ENVIRONMENT_PROBLEMS]
 
 
-@register
+@register("alerts")
 def rule_directory_is_usable(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     path = Path(settings.PROMETHEUS_RULE_DIR)
     found = path
@@ -38,7 +38,7 @@ def rule_directory_is_usable(app_configs: Any, **kwargs: Any) -> Sequence[CheckM
     return []
 
 
-@register
+@register("alerts")
 def promtool_is_there(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     path = settings.PROMTOOL_PATH
     if path is None:
@@ -56,7 +56,7 @@ def promtool_is_there(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]
     return []
 
 
-@register
+@register("alerts")
 def labels_are_told_apart(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     found: list[CheckMessage] = []
     if settings.TARGET_LABEL == settings.SCOPE_LABEL:
@@ -69,7 +69,7 @@ def labels_are_told_apart(app_configs: Any, **kwargs: Any) -> Sequence[CheckMess
     return found
 
 
-@register
+@register("alerts")
 def severities_are_words(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     wrong = [word for word in settings.SEVERITIES if not word.isprintable() or len(word) > 50 or "{{" in word]
     repeated = len(set(settings.SEVERITIES)) != len(settings.SEVERITIES)
@@ -80,7 +80,7 @@ def severities_are_words(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessa
     return [Error(message, hint=hint, id="alerts.E016")]
 
 
-@register(Tags.database)
+@register("alerts", Tags.database)
 def namespace_labels_are_free(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> Any:
     """Only where a database is checked too (``check --database default``, ``migrate``)."""
     if not databases or "default" not in databases:
@@ -104,7 +104,7 @@ def namespace_labels_are_free(app_configs: Any, databases: Sequence[str] | None 
     ]
 
 
-@register
+@register("alerts")
 def web_is_sound(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     found: list[CheckMessage] = []
     if settings.DEBUG and settings.BASE_URL.startswith("https:"):

@@ -95,7 +95,8 @@ def test_two_moves_do_not_make_a_cycle_together() -> None:
 def test_each_change_has_a_revision_of_its_own() -> None:
     before = PolicyState.current()
     writers = [
-        lambda n=number: [targets.create({"hostname": f"host-{n}-{place}"}) for place in range(5)] for number in range(4)
+        lambda n=number: [targets.create({"hostname": f"host-{n}-{place}"}) for place in range(5)]
+        for number in range(4)
     ]
     at_once(*writers)
     revisions = sorted(Target.objects.values_list("revision", flat=True))

@@ -105,7 +105,9 @@ def test_a_token_needs_a_known_role_and_a_time_to_come() -> None:
         ({"is_superuser": True, "is_active": False}, ["admin"], None),
     ],
 )
-def test_a_sessions_role_is_its_users_strongest_group(flags: dict[str, Any], named: list[str], role: str | None) -> None:
+def test_a_sessions_role_is_its_users_strongest_group(
+    flags: dict[str, Any], named: list[str], role: str | None
+) -> None:
     user = User.objects.create(username="ann", **flags)
     user.groups.set([Group.objects.create(name=name) for name in named])
     assert tokens.role_of(user) == role

@@ -85,7 +85,13 @@ def test_a_bad_rule_is_refused_and_leaves_no_trace(
 def test_all_objections_come_at_once(world: SimpleNamespace) -> None:
     with pytest.raises(InvalidPolicy) as error:
         rules.create(
-            {"name": "A", "query_template": "up", "external_id": "\0", "severity": "x", "config": {"labels": {"1": "a"}}}
+            {
+                "name": "A",
+                "query_template": "up",
+                "external_id": "\0",
+                "severity": "x",
+                "config": {"labels": {"1": "a"}},
+            }
         )
     assert {pointer for pointer, _ in objections(error)} == {"/external_id", "/severity", "/config/labels/1"}
 
@@ -119,7 +125,9 @@ def test_the_same_key_at_the_same_scope_is_taken(world: SimpleNamespace) -> None
 
 
 def test_a_rule_from_a_template_is_a_deep_copy(world: SimpleNamespace) -> None:
-    made = rules.create({"name": "Load", "template_id": world.template.pk, "config": {"template_vars": {"threshold": 9}}})
+    made = rules.create(
+        {"name": "Load", "template_id": world.template.pk, "config": {"template_vars": {"threshold": 9}}}
+    )
     templates.update(
         world.template.pk, {"default_config": {"for_duration": "1h"}, "query_template": "load5 > {{ .threshold }}"}
     )

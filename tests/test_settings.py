@@ -1,0 +1,189 @@
+"""Settings: read from the environment, and every wrong one found by `manage.py check`, with an id and a hint."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config_server.database import database
+from config_server.environment import Environment
+from config_server.secret_key import secret_key
+
+ROOT = Path(__file__).resolve().parent.parent
+LONG = "k" * 50
+
+
+def python(code: str, var: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environ = {**keep, "VAR_DIR": str(var), "DJANGO_SETTINGS_MODULE": "config_server.settings", **variables}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+CHECK = """
+import django, json
+django.setup()
+from django.core import checks
+print(json.dumps([[m.id, m.msg, m.hint, m.level] for m in checks.run_checks(tags=["alerts"])]))
+"""
+
+
+def checked(var: Path, **variables: str) -> list[list[Any]]:
+    result = python(CHECK, var, **variables)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+WRONG = {
+    "a database of another kind": ("alerts.E001", {"DATABASE_URL": "mysql://u:secret@h/db", "SECRET_KEY": LONG}),
+    "a database URL that is none": ("alerts.E001", {"DATABASE_URL": "postgresql://h:port/secret", "SECRET_KEY": LONG}),
+    "a database without a name": ("alerts.E001", {"DATABASE_URL": "postgresql://u:secret@h", "SECRET_KEY": LONG}),
+    "a database in memory": ("alerts.E001", {"DATABASE_URL": "sqlite://:memory:"}),
+    "no key on PostgreSQL": ("alerts.E002", {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d"}),
+    "a short key": ("alerts.E002", {"SECRET_KEY": "secret"}),
+    "neither true nor false": ("alerts.E004", {"DEBUG": "maybe"}),
+    "a URL without a scheme": ("alerts.E005", {"PROMETHEUS_URL": "prometheus:9090"}),
+    "a URL with a password": ("alerts.E005", {"PROMETHEUS_URL": "http://u:secret@h:9090"}),
+    "a port that is none": ("alerts.E005", {"PROMETHEUS_URL": "http://h:99999"}),
+    "a timeout of nothing": ("alerts.E006", {"PROMETHEUS_TIMEOUT": "0"}),
+    "a timeout that is no number": ("alerts.E006", {"PROMETHEUS_TIMEOUT": "nan"}),
+    "an unknown layout": ("alerts.E007", {"PROMETHEUS_RULE_LAYOUT": "per-group"}),
+    "a mode that is none": ("alerts.E008", {"PROMETHEUS_RULE_FILE_MODE": "rw"}),
+    "a mode its owner cannot read": ("alerts.E008", {"PROMETHEUS_RULE_FILE_MODE": "0044"}),
+    "a label name that is none": ("alerts.E009", {"TARGET_LABEL": "a-b"}),
+    "a label of Prometheus": ("alerts.E009", {"SCOPE_LABEL": "alertname"}),
+    "a base URL with a query": ("alerts.E010", {"BASE_URL": "https://h/?a=b"}),
+    "a base URL of another scheme": ("alerts.E010", {"BASE_URL": "ftp://h"}),
+    "an unknown log level": ("alerts.E011", {"LOG_LEVEL": "loud"}),
+    "a rule directory that is a file": ("alerts.E012", {"PROMETHEUS_RULE_DIR": "/etc/passwd/rules"}),
+    "a promtool that is none": ("alerts.E013", {"PROMTOOL_PATH": "/etc/passwd"}),
+    "two labels of one name": ("alerts.E014", {"TARGET_LABEL": "place", "SCOPE_LABEL": "place"}),
+    "a determining label that is none": ("alerts.E015", {"DETERMINING_LABELS": "instance,a-b"}),
+    "a severity twice": ("alerts.E016", {"SEVERITIES": "page,page"}),
+    "no promtool": ("alerts.W001", {"PATH": "/nowhere"}),
+    "debugging in public": ("alerts.W002", {"DEBUG": "1", "BASE_URL": "https://h"}),
+    "every host": ("alerts.W003", {"ALLOWED_HOSTS": "*"}),
+    "no reload": ("alerts.W004", {"PROMETHEUS_RELOAD_ENABLED": "off"}),
+}
+
+
+@pytest.mark.parametrize(("check_id", "variables"), WRONG.values(), ids=WRONG)
+def test_a_wrong_setting_is_found_with_a_hint(tmp_path: Path, check_id: str, variables: dict[str, str]) -> None:
+    found = [
+        message for message in checked(tmp_path, **variables) if message[0] != "alerts.W001" or check_id == message[0]
+    ]
+    assert [message[0] for message in found] == [check_id]
+    _, message, hint, _ = found[0]
+    assert hint
+    assert "secret@" not in message
+    assert "/secret" not in message
+
+
+def test_without_any_variable_nothing_is_wrong(tmp_path: Path) -> None:
+    assert [message[0] for message in checked(tmp_path) if message[0] != "alerts.W001"] == []
+
+
+def test_a_var_directory_that_cannot_be_made_is_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ids = {message[0] for message in checked(tmp_path / "file" / "var")}
+    assert {"alerts.E002", "alerts.E003", "alerts.E012"} <= ids
+
+
+def test_the_web_does_not_open_on_a_wrong_setting(tmp_path: Path) -> None:
+    result = python("import config_server.wsgi", tmp_path, PROMETHEUS_RULE_LAYOUT="per-group")
+    assert result.returncode == 1
+    assert "(alerts.E007) PROMETHEUS_RULE_LAYOUT" in result.stderr.splitlines()[-1]
+
+
+def test_the_web_opens_on_sound_settings(tmp_path: Path) -> None:
+    result = python("import config_server.wsgi", tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+def test_celery_stays_away_without_a_broker(tmp_path: Path) -> None:
+    code = "import sys, django; django.setup(); print('celery' in sys.modules)"
+    assert python(code, tmp_path).stdout == "False\n"
+    assert python(code, tmp_path, CELERY_BROKER_URL="redis://127.0.0.1:1").stdout == "True\n"
+
+
+def test_what_is_kept_by_default_is_private(tmp_path: Path) -> None:
+    assert python("import config_server.settings", tmp_path).returncode == 0
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"config-server.sqlite3": 0o600, "secret-key": 0o600}
+
+
+def test_cookies_are_secure_behind_https(tmp_path: Path) -> None:
+    code = (
+        "from config_server import settings as s;"
+        "print(s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE, s.CSRF_TRUSTED_ORIGINS, s.ALLOWED_HOSTS[-1])"
+    )
+    assert python(code, tmp_path).stdout == "False False [] [::1]\n"
+    behind = python(code, tmp_path, BASE_URL="https://alerts.example.org:8443/x/").stdout
+    assert behind == "True True ['https://alerts.example.org:8443'] alerts.example.org\n"
+
+
+# -- the secret key ----------------------------------------------------------------------------------------------------
+
+
+def test_the_key_is_made_once(tmp_path: Path) -> None:
+    first = secret_key(Environment({}), tmp_path, required=False)
+    assert len(first) >= 50
+    assert secret_key(Environment({}), tmp_path, required=False) == first
+    assert [path.name for path in tmp_path.iterdir()] == ["secret-key"]
+
+
+def test_processes_that_start_together_have_one_key(tmp_path: Path) -> None:
+    code = "from config_server.settings import SECRET_KEY; print(SECRET_KEY)"
+    keep = {"PATH": os.environ["PATH"], "VAR_DIR": str(tmp_path)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=keep, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    keys = {process.communicate(timeout=60)[0] for process in started}
+    assert len(keys) == 1
+    assert len(keys.pop()) > 50
+
+
+def test_an_empty_key_file_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "secret-key").write_text("")
+    assert len(secret_key(Environment({}), tmp_path, required=False)) >= 50
+
+
+def test_a_given_key_is_not_written_down(tmp_path: Path) -> None:
+    assert secret_key(Environment({"SECRET_KEY": LONG}), tmp_path, required=True) == LONG
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- the database ------------------------------------------------------------------------------------------------------
+
+
+def test_sqlite_is_made_for_several_writers(tmp_path: Path) -> None:
+    options = database(Environment({}), tmp_path)["OPTIONS"]
+    assert options["transaction_mode"] == "IMMEDIATE"
+    assert "journal_mode=WAL" in options["init_command"]
+
+
+def test_postgresql_has_a_pool(tmp_path: Path) -> None:
+    found = database(Environment({"DATABASE_URL": "postgresql://u:p%40@h:5433/d?sslmode=require"}), tmp_path)
+    assert (found["USER"], found["PASSWORD"], found["HOST"], found["PORT"], found["NAME"]) == (
+        "u",
+        "p@",
+        "h",
+        5433,
+        "d",
+    )
+    assert found["OPTIONS"]["sslmode"] == "require"
+    assert found["OPTIONS"]["pool"]["max_size"] > 1
+
+
+def test_a_wrong_url_never_falls_back_to_another_database(tmp_path: Path) -> None:
+    environment = Environment({"DATABASE_URL": "postgresq://h/d"})
+    assert database(environment, tmp_path)["ENGINE"] == "django.db.backends.dummy"
+    assert [problem.id for problem in environment.problems] == ["alerts.E001"]
