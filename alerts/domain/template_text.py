@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from alerts.domain.errors import Finding
 
 _SPACE = " \t\r\n"
+_COMMENT_BEGINS = re.compile(r"\{\{(?:-[ \t\r\n]+)?/\*")
 _COMMENT = re.compile(r"\{\{(?:-[ \t\r\n]+)?/\*.*?\*/(?:[ \t\r\n]+-)?\}\}", re.DOTALL)
 _STRING = r'"(?:[^"\\\n]|\\[^\n])*+"|`[^`]*+`|' + r"'(?:[^'\\\n]|\\[^\n])*+'"
 _STRINGS = re.compile(_STRING)
@@ -68,7 +69,7 @@ def read(text: str) -> TemplateText:
             parts.append(Part("text", literal, position))
             return TemplateText(tuple(parts))
         comment = _COMMENT.match(text, start)
-        match = comment or _ACTION.match(text, start)
+        match = comment or (None if _COMMENT_BEGINS.match(text, start) else _ACTION.match(text, start))
         placeholder = match and not comment and _PLACEHOLDER.fullmatch(match[1])
         if placeholder and placeholder[1].startswith("-"):
             literal = literal.rstrip(_SPACE)

@@ -63,6 +63,7 @@ def test_what_belongs_to_prometheus_passes(text: str, what: str) -> None:
         ("{ $value }}", "template_broken", 9, "an action without a beginning"),
         ("$value }}", "template_broken", 7, "only an end"),
         ("{{ }}", "template_broken", 0, "nothing in it"),
+        ("{{/* no end }}", "template_broken", 0, "a comment without an end"),
         ("{{ {{ $value }} }}", "template_broken", 0, "one in another"),
         ("{{ $vlaue }}", "template_broken", 0, "a name nobody knows"),
         ("{{ if $value }}yes", "template_broken", 0, "a block without an end"),
@@ -93,7 +94,15 @@ def test_without_declarations_any_variable_may_be_meant() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{{" * 20_000, '{{ "' + "\\" * 20_000, "{{ " + "'" * 20_001, "{{/*" * 10_000, "}}" * 20_000, "{{ a }" * 9000],
+    [
+        "{{" * 20_000,
+        '{{ "' + "\\" * 20_000,
+        "{{ " + "'" * 20_001,
+        "{{/*" * 10_000,
+        "{{/* }}" * 6000,
+        "}}" * 20_000,
+        "{{ a }" * 9000,
+    ],
 )
 def test_hostile_texts_are_read_in_no_time(text: str) -> None:
     template_text.read.cache_clear()

@@ -31,11 +31,8 @@ def check_layer(layer: Layer, topology: Topology, severities: Collection[str] = 
     if layer.severity is not None:
         findings += check_severity(layer.severity, "/severity", severities)
     findings += _check_priority(layer.priority)
-    for pointer, flag, words in (
-        ("/enabled", layer.enabled, (True, False, None)),
-        ("/allow_split", layer.allow_split, (True, False)),
-    ):
-        if not isinstance(flag, bool) and flag not in words:
+    for pointer, flag, inherits in (("/enabled", layer.enabled, True), ("/allow_split", layer.allow_split, False)):
+        if not isinstance(flag, bool) and not (flag is None and inherits):
             findings.append(Finding("type", f"must be true or false, not {json_type(flag)}", pointer))
     variables = None if layer.query is None else layer.variables
     for pointer, config in (("/default_config", layer.default_config), ("/config", layer.config)):
