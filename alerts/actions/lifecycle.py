@@ -8,7 +8,7 @@ from typing import TypeVar
 from django.utils import timezone
 
 from alerts.actions.errors import Held, Holder, NotFound
-from alerts.actions.writing import LARGEST_ID, Write, expect, type_name
+from alerts.actions.writing import LARGEST_ID, Write, expect, rows_of, type_name
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
 from alerts.models import PolicyRow
 
@@ -22,7 +22,7 @@ def pick_all(model: type[Row], ids: Sequence[int], *related: str) -> list[Row]:
     if len(wanted) > MOST_IDS:
         raise InvalidPolicy(Finding("too_many", f"has {len(wanted)} ids, at most {MOST_IDS} are allowed", "/ids"))
     possible = [row_id for row_id in wanted if 0 < row_id <= LARGEST_ID]
-    found = {row.pk: row for row in model._default_manager.select_related(*related).filter(pk__in=possible)}
+    found: dict[int, Row] = {row.pk: row for row in rows_of(model).select_related(*related).filter(pk__in=possible)}
     missing = [row_id for row_id in wanted if row_id not in found]
     if missing:
         raise NotFound(type_name(model), missing)
@@ -58,7 +58,7 @@ def raise_dead(write: Write, model: type[Row], ids: Sequence[int], *related: str
 
 def refuse_deleted(model: type[PolicyRow], ids: Collection[int | None]) -> None:
     """Nothing comes back below something that is deleted."""
-    dead = model._default_manager.filter(pk__in=[row_id for row_id in ids if row_id], deleted_at__isnull=False)
+    dead = rows_of(model).filter(pk__in=[row_id for row_id in ids if row_id], deleted_at__isnull=False)
     words = type_name(model).replace("-", " ")
     found = [
         Finding("deleted_reference", f"The {words} {row} ({row.pk}) is deleted.", hint="Restore it first.")

@@ -58,7 +58,7 @@ class Write:
             for name, value in values.items():
                 setattr(row, name, value)
         if rows:
-            type(rows[0])._default_manager.bulk_update(rows, [*values, *STAMPS], batch_size=250)
+            rows_of(type(rows[0])).bulk_update(rows, [*values, *STAMPS], batch_size=250)
 
 
 @contextmanager
@@ -81,11 +81,16 @@ def type_name(model: type[PolicyRow]) -> str:
     return {"AlertTemplate": "alert-template", "AlertRule": "alert-rule"}.get(model.__name__, model.__name__.lower())
 
 
+def rows_of(model: type[PolicyRow]) -> Any:
+    """All rows of a type, dead or alive."""
+    return model.objects
+
+
 def pick(model: type[Row], row_id: int, *related: str) -> Row:
     """A living row, or ``NotFound``."""
-    row = None
+    row: Row | None = None
     if 0 < row_id <= LARGEST_ID:
-        row = model._default_manager.select_related(*related).filter(pk=row_id, deleted_at__isnull=True).first()
+        row = rows_of(model).select_related(*related).filter(pk=row_id, deleted_at__isnull=True).first()
     if row is None:
         raise NotFound(type_name(model), [row_id])
     return row
@@ -99,7 +104,7 @@ def refer(model: type[Row], row_id: Any, pointer: str, *related: str) -> Row:
 def refer_all(model: type[Row], ids: Sequence[Any], pointers: Sequence[str], *related: str) -> list[Row]:
     """The rows that values point to, all objections at once."""
     usable = [row_id for row_id in ids if type(row_id) is int and 0 < row_id <= LARGEST_ID]
-    rows = {row.pk: row for row in model._default_manager.select_related(*related).filter(pk__in=usable)}
+    rows: dict[int, Row] = {row.pk: row for row in rows_of(model).select_related(*related).filter(pk__in=usable)}
     words = type_name(model).replace("-", " ")
     unknown = [
         Finding("unknown_reference", f"There is no {words} {row_id!r}.", pointer)

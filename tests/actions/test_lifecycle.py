@@ -87,8 +87,8 @@ def test_everything_can_be_purged_from_the_leaves_up(world: SimpleNamespace) -> 
         (templates, [world.template.pk]),
     ):
         module.purge(ids)
-    assert not (AlertRule.objects.exists() or Target.objects.exists() or Group.objects.exists())
-    assert not Membership.objects.exists()
+    for model in (AlertRule, Target, Group, Membership):
+        assert not model.objects.exists()
 
 
 def test_the_dead_hold_what_they_would_come_back_to(world: SimpleNamespace) -> None:

@@ -251,7 +251,7 @@ def test_a_hostname_may_change_under_a_rule(world: SimpleNamespace) -> None:
 def test_a_write_asks_the_database_a_handful_of_times(
     world: SimpleNamespace, django_assert_max_num_queries: Any
 ) -> None:
-    """Besides the savepoint of these tests: lock, scope, topology (2), revision, row, metrics (2), and the compile's."""
+    """Lock, scope, topology (2), revision, row, metrics (2), what the compile asks, and the savepoint of a test."""
     with django_assert_max_num_queries(16):
         row = rules.create({"name": "A", "query_template": "up", "group_id": world.berlin.pk})
     with django_assert_max_num_queries(14):
