@@ -64,14 +64,14 @@ TESTS = (
         "usr/bin/promtool",
         ("prometheus", "promtool"),
         suites=(CURRENT,),
-        upstream=(("prometheus", "3.5.0"),),
+        upstream=(("prometheus", "3.5.3"),),
     ),
     Tool(
         "alertmanager",
         "usr/bin/prometheus-alertmanager",
         ("prometheus-alertmanager",),
         suites=(CURRENT, None),
-        upstream=(("alertmanager", "0.28.1"),),
+        upstream=(("alertmanager", "0.33.1"),),
     ),
     Tool(
         "postgresql",

@@ -1,0 +1,102 @@
+"""docker-compose.yml: its commands work outside containers, its files are valid, its services are shut in."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+from tests.servers.binaries import ROOT, find
+from tests.servers.processes import eventually, free_port
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+LONG_RUNNING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
+
+
+@pytest.fixture
+def inside(tmp_path, product_environment, postgresql):
+    """What a control plane container sees, with its paths below tmp_path; and how a command looks from outside."""
+    for volume in ("state", "rules", "tokens"):
+        (tmp_path / volume).mkdir()
+    given = SERVICES["web"]["environment"]
+    own = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "DATABASE_URL": postgresql.create_database(f"compose_{tmp_path.parent.name}_{free_port()}".replace("-", "_")),
+        "SECRET_KEY": "outside containers " * 3,
+        "VAR_DIR": str(tmp_path / "state"),
+        "PROMETHEUS_RULE_DIR": str(tmp_path / "rules"),
+        "BASE_URL": "http://localhost:8000",
+        "ALLOWED_HOSTS": given["ALLOWED_HOSTS"],
+    }
+    assert given.keys() - own.keys() == {"CELERY_BROKER_URL", "PROMETHEUS_URL"}
+    return product_environment | own
+
+
+def outside(command, tmp_path, port=0):
+    """The words of a service's command with container paths and addresses replaced."""
+    places = {"/tokens/": f"{tmp_path}/tokens/", "0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"}
+    words = []
+    for word in command:
+        for place, ours in places.items():
+            word = word.replace(place, ours)
+        words.append(word)
+    return words
+
+
+@pytest.mark.slow
+def test_init_and_web_run_as_they_are_written(inside, run_process, tmp_path):
+    assert run_process(outside(SERVICES["init"]["command"], tmp_path), env=inside, name="init").wait(120) == 0
+    token = (tmp_path / "tokens/discovery").read_text().strip()
+    # The second start of the set-up keeps the token that Prometheus has.
+    assert run_process(outside(SERVICES["init"]["command"], tmp_path), env=inside, name="init-again").wait(120) == 0
+    assert (tmp_path / "tokens/discovery").read_text().strip() == token
+
+    port = free_port()
+    web = run_process(outside(SERVICES["web"]["command"], tmp_path, port), env=inside, name="web")
+    web.expect("Listening at")
+    kind, *probe = outside(SERVICES["web"]["healthcheck"]["test"], tmp_path, port)
+    assert kind == "CMD"
+    eventually(lambda: subprocess.run(probe, env=inside).returncode == 0, what="the health check")
+    metrics = requests.get(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    assert metrics.status_code == 200
+    web.stop()
+    assert "Traceback" not in web.output
+
+
+def test_every_service_is_shut_in_and_watched():
+    for name, service in SERVICES.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["user"] not in ("root", "0", 0), name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+    assert not [name for name in LONG_RUNNING if "test" not in SERVICES[name]["healthcheck"]]
+
+
+def test_promtool_in_the_image_is_that_of_the_server():
+    assert f"FROM {SERVICES['prometheus']['image']} AS prometheus\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_servers_accept_their_configurations(promtool):
+    files = ROOT / "docker"
+    subprocess.run([promtool, "check", "config", "--syntax-only", files / "prometheus.yml"], check=True)
+    subprocess.run([find("amtool"), "check-config", files / "alertmanager.yml"], check=True)
+
+
+@pytest.mark.skipif(
+    not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
+    reason="no docker compose on this machine",
+)
+def test_docker_compose_accepts_the_file(tmp_path):
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "SECRET_KEY": "a",
+        "POSTGRES_PASSWORD": "b",
+    }
+    subprocess.run(["docker", "compose", "config", "--quiet"], cwd=ROOT, env=environment, check=True)
