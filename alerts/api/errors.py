@@ -16,6 +16,8 @@ from django.http import Http404, HttpResponse
 from rest_framework import exceptions as drf
 
 from alerts.actions import errors as actions
+from alerts.adapters.prometheus import PrometheusError, PrometheusUnavailable
+from alerts.adapters.release_files import StoreError
 from alerts.api.authentication import REALM
 from alerts.api.preconditions import etag
 from alerts.api.problems import ApiProblem, Entry, Problem, pointer_to
@@ -30,8 +32,10 @@ def response(exc: Exception, allowed: Sequence[str] = ()) -> HttpResponse:
     problem = problem_of(exc)
     if problem.status == 405:
         problem = dataclasses.replace(problem, headers={"Allow": ", ".join(allowed)})
-    if problem.status >= 500:
+    if problem.status == 500:
         logger.error("%s: %s", problem.code, exc, exc_info=exc)
+    elif problem.status > 500:
+        logger.warning("%s: %s", problem.code, exc)
     return problem.response()
 
 
@@ -55,6 +59,12 @@ def problem_of(exc: BaseException) -> Problem:
         return Problem(409, "conflict", "another request took the same place first")
     if isinstance(exc, OperationalError):
         return Problem(503, "unavailable", "the database cannot be reached", headers={"Retry-After": "1"})
+    if isinstance(exc, PrometheusUnavailable):
+        return Problem(503, "prometheus_unavailable", str(exc), headers={"Retry-After": "1"})
+    if isinstance(exc, PrometheusError):
+        return Problem(502, "prometheus_refused", str(exc))
+    if isinstance(exc, StoreError):
+        return Problem(503, "rule_directory", str(exc))
     return Problem(500, "internal", "the server failed; its log says how")
 
 

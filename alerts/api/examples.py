@@ -12,7 +12,7 @@ _STAMPS = {
     "external_id": None,
 }
 _VARIABLES = [{"name": "threshold", "type": "number", "default": 80, "min": 0, "max": 100, "unit": "%"}]
-_QUERY = "100 - avg by (target) (rate(node_cpu_seconds_total{mode='idle'}[5m])) * 100 > {{ .threshold }}"
+_QUERY = "avg by (target) (rate(node_cpu_seconds_total{mode!='idle'}[5m])) * 100 > {{ .threshold }}"
 _CONFIG = {
     "for_duration": "10m",
     "labels": {"team": "platform"},
@@ -72,4 +72,73 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
     "target": {"request": _TARGET, "response": {"id": 1, **_TARGET, **_STAMPS}},
     "alert-template": {"request": _TEMPLATE, "response": {"id": 1, **_TEMPLATE, **_STAMPS}},
     "alert-rule": {"request": _RULE, "response": {"id": 1, **_RULE_SHOWN, **_STAMPS}},
+}
+
+_HEAD = {
+    "target": "web-1",
+    "position": {"target": "web-1", "region": "frankfurt"},
+    "revision": 12,
+    "loaded_revision": 12,
+    "in_sync": True,
+    "pinned": None,
+}
+EFFECTIVE = {
+    **_HEAD,
+    "rules": [
+        {
+            "key": "HighCpu",
+            "name": "HighCpu",
+            "kind": "alerting",
+            "severity": "warning",
+            "expr": "avg by (target) (rate(node_cpu_seconds_total{mode!='idle',region=\"frankfurt\"}[5m])) * 100 > 90",
+            "for_duration": "10m",
+            "keep_firing_for": None,
+            "labels": {"policy_scope": "region/frankfurt", "severity": "warning", "team": "platform"},
+            "annotations": {"summary": "CPU of {{ $labels.target }} above 90 %"},
+            "source": {"rule_id": 1, "scope": "region/frankfurt"},
+            "file": "group-region.frankfurt.yml",
+            "group": "group-region.frankfurt",
+            "in_force": "current",
+        }
+    ],
+}
+TRACE = {
+    **_HEAD,
+    "keys": [
+        {
+            "key": "HighCpu",
+            "kind": "alerting",
+            "layers": [{"rule_id": 1, "scope": "region/frankfurt", "status": "applied"}],
+            "fields": {
+                "template_vars.threshold": {
+                    "value": 90,
+                    "set_by": {"rule_id": 1, "scope": "region/frankfurt"},
+                    "over": [],
+                }
+            },
+        }
+    ],
+}
+RELEASE = {
+    "id": 7,
+    "server": "default",
+    "revision": 12,
+    "state": "verified",
+    "trigger": "api",
+    "content_hash": "5e1f" * 16,
+    "layout": "per-scope",
+    "rule_count": 1,
+    "changed": True,
+    "changes": {
+        "files": {"added": ["global.yml"], "changed": [], "removed": []},
+        "counts": {"added": 1, "changed": 0, "removed": 0, "identities": 0, "timers": 0},
+    },
+    "errors": [],
+    "warnings": [],
+    "timings": {"compile": 0.004, "stage": 0.003, "promtool": 0.05, "reload": 0.02, "read_back": 0.01},
+    "last_good": [],
+    "created_at": "2026-01-31T12:00:00Z",
+    "finished_at": "2026-01-31T12:00:01Z",
+    "activated_at": "2026-01-31T12:00:01Z",
+    "verified_at": "2026-01-31T12:00:01Z",
 }

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from django.db import IntegrityError, transaction
@@ -75,12 +75,13 @@ def _claim(request: Request, key: str, body: dict[str, Any]) -> tuple[Idempotenc
     """This request's record: made now, or made by an equal request before."""
     now = timezone.now()
     asked = {"method": request.method, "path": request.path, "body_hash": _body_hash(request, body)}
-    mine = IdempotencyRecord.objects.filter(user=request.user, key=key)
+    user_id = cast(int, request.user.pk)
+    mine = IdempotencyRecord.objects.filter(user_id=user_id, key=key)
     IdempotencyRecord.objects.filter(created_at__lt=now - KEPT_FOR).delete()
     mine.filter(status=None, created_at__lt=now - ABANDONED_AFTER).delete()
     try:
         with transaction.atomic():
-            return IdempotencyRecord.objects.create(user=request.user, key=key, **asked), True
+            return IdempotencyRecord.objects.create(user_id=user_id, key=key, **asked), True
     except IntegrityError:
         record = mine.first()
     if record is None or record.status is None:

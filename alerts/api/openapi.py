@@ -16,7 +16,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 
 from alerts.api import problems
-from alerts.api.serializers.fields import StrictSerializer
+from alerts.api.serializers.fields import RowSerializer, StrictSerializer
 
 Schema = dict[str, Any]
 
@@ -91,6 +91,8 @@ class Operation:
 class ApiSchema(AutoSchema):
     """Asks the view for its ``Operation``; what no view describes is not in the document."""
 
+    view: Any
+
     def get_operation(
         self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any
     ) -> dict[str, Any] | None:
@@ -133,7 +135,7 @@ class ApiSchema(AutoSchema):
 
     def _responses(self, operation: Operation) -> Schema:
         found = {str(status): self._answer(answer) for status, answer in operation.answers.items()}
-        needed = {*((406, 500) if operation.open else ALWAYS), *operation.problems}
+        needed = {*((400, 406, 500) if operation.open else ALWAYS), *operation.problems}
         if operation.request is not None:
             needed.update(WITH_BODY)
         for status in sorted(needed):
@@ -158,11 +160,12 @@ class ApiSchema(AutoSchema):
             headers = {"headers": {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}}
         example = problems.Problem(status, _EXAMPLE_CODES[status], PROBLEMS[status]).body
         schema = self._component("Problem", PROBLEM_SCHEMA)
-        return {
+        response = {
             "description": PROBLEMS[status],
             **headers,
             "content": {problems.CONTENT_TYPE: {"schema": schema, "example": example}},
         }
+        return self._component(f"Problem{status}", response, ResolvedComponent.RESPONSE)
 
     def _schema_of(self, wanted: Any, direction: Any) -> Schema:
         if isinstance(wanted, dict):
@@ -185,15 +188,15 @@ class ApiSchema(AutoSchema):
         }
         return self._component(name, schema) if "$ref" in item else schema
 
-    def _component(self, name: str, schema: Schema) -> Schema:
-        component = ResolvedComponent(name=name, type=ResolvedComponent.SCHEMA, schema=schema, object=name)
+    def _component(self, name: str, schema: Schema, kind: str = ResolvedComponent.SCHEMA) -> Schema:
+        component = ResolvedComponent(name=name, type=kind, schema=schema, object=name)
         self.registry.register_on_missing(component)
         return component.ref
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Schema:
-        """Requests take no other fields; responses always have all of theirs."""
+        """Requests take no other fields; rows in responses always have all of theirs."""
         schema = super()._map_basic_serializer(serializer, direction)
-        if direction == "response":
+        if direction == "response" and isinstance(serializer, RowSerializer):
             schema["required"] = list(schema.get("properties", {}))
         elif isinstance(serializer, StrictSerializer):
             schema["additionalProperties"] = False

@@ -18,6 +18,7 @@ from alerts.api.problems import ApiProblem, Entry, entry, pointer_to
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 64
 MEDIA_TYPE = "application/json"
+EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
 
 # Always matches from a quote, whatever follows: no rescanning, hence linear.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -60,6 +61,13 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if errors:
         raise ApiProblem(400, "invalid", errors[0]["message"], *errors[:100])
     return value
+
+
+def refuse_fields(body: dict[str, Any]) -> None:
+    """For requests that need no body: it may be left out or empty."""
+    if body:
+        faults = [entry(pointer_to(name), "unknown_field", "There is no such field.") for name in body]
+        raise ApiProblem(400, "invalid", f"{faults[0]['pointer']}: {faults[0]['message']}", *faults[:100])
 
 
 def _malformed(message: str) -> ApiProblem:

@@ -19,7 +19,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """One refused request. ``code`` is stable and ends the ``type``; ``extra`` holds members of its own (``held_by``)."""
+    """One refused request. ``code`` is stable and ends the ``type``; ``extra`` are further members (``held_by``)."""
 
     status: int
     code: str

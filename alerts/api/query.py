@@ -58,12 +58,13 @@ class Parameter:
 
     @property
     def schema(self) -> dict[str, Any]:
-        schema: dict[str, Any] = {
+        schemas: dict[str, dict[str, Any]] = {
             "text": {"type": "string", "minLength": self.min_length, "maxLength": self.max_length},
             "integer": {"type": "integer", "format": "int64", "minimum": self.minimum, "maximum": self.maximum},
             "boolean": {"type": "boolean"},
             "choice": {"type": "string", "enum": list(self.choices)},
-        }[self.kind]
+        }
+        schema = schemas[self.kind]
         if self.default is not None:
             schema["default"] = self.default
         return {"type": "array", "items": schema} if self.many else schema

@@ -145,8 +145,8 @@ class StrictSerializer(serializers.Serializer):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
             raise serializers.ValidationError("Must be an object.", code="invalid")
-        unknown = [name for name in data if name not in self.fields]
-        faults = {name: [serializers.ErrorDetail("There is no such field.", code="unknown_field")] for name in unknown}
+        unknown = serializers.ErrorDetail("There is no such field.", code="unknown_field")
+        faults: dict[str, Any] = {name: [unknown] for name in data if name not in self.fields}
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as exc:

@@ -52,6 +52,4 @@ class AlertRule(RowSerializer):
 
 
 class AlertRuleCreate(AlertRule):
-    template_id = Id(
-        allow_null=True, required=False, help_text="Copy this template. Instead of a definition of its own."
-    )
+    template_id = Id(allow_null=True, required=False, help_text="Copy this template, instead of a definition.")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from rest_framework import serializers
-
 from alerts.api.serializers.fields import Choice, Id, Labels, Many, RowSerializer, StrictSerializer, Text, Whole
 
 
 class Namespace(RowSerializer):
     name = Text(max_length=255)
     priority = Whole(default=0, help_text="Of two namespaces that both say something, the higher wins.")
-    label = Text(max_length=255, default=None, help_text="The Prometheus label that carries it; default: the name.")
+    label = Text(  # type: ignore[assignment]
+        max_length=255, default=None, help_text="The Prometheus label that carries it; default: the name."
+    )
     description = Text(max_length=10_000, allow_blank=True, default="")
 
 
 class Group(RowSerializer):
     name = Text(max_length=255)
     namespace = Id(source="namespace_id", required=False, help_text="Fixed at creation.")
-    parent = Id(source="parent_id", allow_null=True, default=None)
+    parent = Id(source="parent_id", allow_null=True, default=None)  # type: ignore[assignment]
     label_value = Text(max_length=255, required=False, help_text="Fixed at creation; default: the name.")
     description = Text(max_length=10_000, allow_blank=True, default="")
 
@@ -29,13 +29,8 @@ class GroupCreate(Group):
 class Endpoint(StrictSerializer):
     job = Text(max_length=255)
     port = Whole(min_value=1, max_value=65535)
-    path = Text(max_length=1000, default="/metrics")
-    scheme = Choice(choices=["http", "https"], default="http")
-
-    def validate_path(self, value: str) -> str:
-        if not value.startswith("/"):
-            raise serializers.ValidationError("Must begin with a slash.", code="invalid")
-        return value
+    path = Text(max_length=1024, required=False, help_text="Default: `/metrics`.")
+    scheme = Choice(choices=["http", "https"], required=False, help_text="Default: `http`.")
 
 
 class Target(RowSerializer):

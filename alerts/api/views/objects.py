@@ -21,11 +21,14 @@ from alerts.models import Role
 
 
 class ObjectView(ApiView):
-    resource: Resource
+    """``resource`` comes with ``as_view``."""
+
+    resource: Resource = None  # type: ignore[assignment]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.parameters = self.parameters_of(self.resource)
+        if self.resource is not None:
+            self.parameters = self.parameters_of(self.resource)
 
     def parameters_of(self, resource: Resource) -> Mapping[str, Any]:
         return {}
@@ -50,8 +53,6 @@ def given(serializer: Serializer, body: dict[str, Any]) -> dict[str, Any]:
 
 class Collection(ObjectView):
     """All of one kind: a page of them, or one more."""
-
-    resource: Resource = None  # type: ignore[assignment]
 
     def parameters_of(self, resource: Resource) -> Mapping[str, Any]:
         return {"GET": resource.parameters, "POST": (DRY_RUN,)}
@@ -98,8 +99,6 @@ class Collection(ObjectView):
 
 class Item(ObjectView):
     """One object."""
-
-    resource: Resource = None  # type: ignore[assignment]
 
     def parameters_of(self, resource: Resource) -> Mapping[str, Any]:
         return {"GET": (DELETED,), "PUT": (DRY_RUN,), "PATCH": (DRY_RUN,), "DELETE": (DRY_RUN,)}
@@ -187,7 +186,6 @@ class Item(ObjectView):
 class Bulk(ObjectView):
     """Delete, restore or purge many, all or nothing."""
 
-    resource: Resource = None  # type: ignore[assignment]
     verb = ""
 
     def __init__(self, **kwargs: Any) -> None:
