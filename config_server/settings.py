@@ -111,8 +111,8 @@ TEMPLATES = [
 ]
 APPEND_SLASH = True
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR_DIR / "static"
 # Served from the packages themselves: nothing has to be collected before the first start.
+STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
