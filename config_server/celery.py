@@ -8,4 +8,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config_server.settings")
 
 app = Celery("config_server")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["alerts"])
+app.autodiscover_tasks(["alerts.tasks"], related_name="deploying")

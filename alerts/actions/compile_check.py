@@ -18,12 +18,13 @@ from django.db.models import Q
 from alerts.actions.layers import layer_of, load_layers, load_topology
 from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
-from alerts.domain import recordings, renderer
+from alerts.domain import recordings, renderer, templating
 from alerts.domain.compiled import CompiledRule, KeyPlan
 from alerts.domain.compiler import compile_key, compile_policy
-from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
+from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
 from alerts.domain.layers import GLOBAL, KeyId, Layer, Topology
 from alerts.domain.resolver import fold, resolve
+from alerts.domain.variables import variables_from_json
 from alerts.models import AlertRule, AlertTemplate
 
 logger = logging.getLogger(__name__)
@@ -71,15 +72,10 @@ def check_policy() -> None:
 
 def check_template(template: AlertTemplate) -> None:
     """promtool's word on a template, filled with neutral or default values."""
-    from alerts.domain.templating import neutral_query
-
-    try:
-        expr = neutral_query(template.query_template, layer_of_template(template).variables)
-    except PolicyError:
-        return  # it has been reported already
+    layer = layer_of_template(template)
     config = template.default_config
-    layer = replace(layer_of_template(template), query=expr, variables=(), default_config={}, config={})
-    rule = _standalone(layer)
+    expr = templating.neutral_query(template.query_template, layer.variables)
+    rule = _standalone(replace(layer, query=expr, variables=(), default_config={}))
     if rule is not None:
         texts = {name: tuple(sorted((config.get(name) or {}).items())) for name in ("labels", "annotations")}
         texts = {name: tuple((key, value) for key, value in pairs if value) for name, pairs in texts.items()}
@@ -87,8 +83,6 @@ def check_template(template: AlertTemplate) -> None:
 
 
 def layer_of_template(template: AlertTemplate) -> Layer:
-    from alerts.domain.variables import variables_from_json
-
     return Layer(
         rule_id=template.pk or 0,
         kind=template.kind,  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +72,7 @@ class Delivery:
     release: Release
     lease: Lease
     save: Callable[[Release], None]
+    fallback: Callable[[], Mapping[str, bytes]]
     check_all: bool = False
 
     def __post_init__(self) -> None:
@@ -197,18 +198,21 @@ class Delivery:
         with self._timed("rollback"):
             try:
                 self.lease.renew()
-                previous = self.previous
-                if previous is None or previous == self.wanted.content_hash:
-                    previous = self._without_rules() if previous is None else previous
-                self.store.activate(previous)
+                self._restore()
                 self.server.reload()
             except (StoreError, PrometheusError) as error:
                 refused.problems.append(problem("rollback_incomplete", f"going back did not finish: {error}"))
         reach("rollback.after")
 
-    def _without_rules(self) -> str:
-        """There was no set before: an empty one is what Prometheus had."""
-        return self.store.stage({}).content_hash
+    def _restore(self) -> None:
+        """The set that was in place; when it was damaged or is gone, from the database; when there was none, no rules."""
+        try:
+            if self.previous is not None:
+                self.store.activate(self.previous)
+                return
+        except StoreError as error:
+            logger.warning("the previous set cannot simply come back: %s", error)
+        self.store.activate(self.store.stage(self.fallback()).content_hash)
 
     # -- bookkeeping ---------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
@@ -116,7 +117,7 @@ def _wanted(state: ServerState) -> WantedSet:
 def _deliver(release: Release, wanted_set: WantedSet, state: ServerState, lease: Lease, check_all: bool) -> Outcome:
     for _ in range(3):
         releases.describe(release, wanted_set, state)
-        delivery = Delivery(wanted_set, release, lease, releases.save, check_all=check_all)
+        delivery = Delivery(wanted_set, release, lease, releases.save, partial(releases.last_good, state), check_all)
         try:
             delivery.run()
         except Undelivered as undelivered:

@@ -113,6 +113,22 @@ def traced(place: Place, *, key: str | None = None, server: str = DEFAULT_SERVER
     return {**_head(place, current, server), "keys": keys}
 
 
+def effective_for_target(target_id: int) -> dict[str, Any]:
+    return effective(place_of_target(target_id))
+
+
+def effective_for_groups(group_ids: Sequence[int]) -> dict[str, Any]:
+    return effective(place_of_groups(group_ids))
+
+
+def trace_for_target(target_id: int) -> dict[str, Any]:
+    return traced(place_of_target(target_id))
+
+
+def trace_for_groups(group_ids: Sequence[int]) -> dict[str, Any]:
+    return traced(place_of_groups(group_ids))
+
+
 def _current(server: str) -> tuple[CurrentPolicy, dict[tuple[str, str], KeptKey]]:
     current = policy.current()
     problems = current.compiled.problems
@@ -133,11 +149,7 @@ def _head(place: Place, current: CurrentPolicy, server: str) -> dict[str, Any]:
         "pinned": pinned,
     }
     if place.target is not None:
-        head["target"] = {
-            "id": place.target.pk,
-            "hostname": place.target.hostname,
-            "status": place.target.status,
-        }
+        head["target"] = place.target.hostname
     return head
 
 

@@ -171,6 +171,12 @@ def contents(manifest: dict[str, str], names: set[str]) -> dict[str, bytes]:
     return {name: stored[manifest[name]] for name in names if manifest[name] in stored}
 
 
+def last_good(state: ServerState) -> dict[str, bytes]:
+    """The files of the release in force, from the database; none before the first."""
+    release = state.loaded_release
+    return contents(release.manifest, set(release.manifest)) if release is not None else {}
+
+
 def plan_from(before: dict[str, str], wanted: WantedSet) -> Plan:
     """What going from a manifest to a wanted set changes; only files that differ are looked into."""
     after = dict(wanted.manifest)

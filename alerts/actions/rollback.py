@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from alerts.actions import releases
-from alerts.actions.deploy import Outcome, deploy_and_wait
+from typing import Any
+
+from alerts.actions import releases, status
+from alerts.actions.deploy import deploy_and_wait
 from alerts.actions.errors import NotFound, PolicyConflict
 from alerts.domain.errors import Finding
-from alerts.models import FileContent, Release, ServerState
+from alerts.models import DEFAULT_SERVER, FileContent, Release, ServerState
 
 
 def find(release_id: int) -> Release:
@@ -17,8 +19,11 @@ def find(release_id: int) -> Release:
     return release
 
 
-def roll_back(release_id: int, *, timeout: float = 30.0) -> Outcome:
-    """Pins the release's server to it and delivers it. Only what was verified once can be gone back to."""
+def roll_back(release_id: int, *, timeout: float = 30.0) -> Release:
+    """Pins the release's server to it and delivers it; the release that did so (or was at it when time ran out).
+
+    Only what was verified once can be gone back to.
+    """
     release = find(release_id)
     if release.verified_at is None:
         raise PolicyConflict(
@@ -33,11 +38,13 @@ def roll_back(release_id: int, *, timeout: float = 30.0) -> Outcome:
         raise PolicyConflict(Finding("contents_gone", f"the files of release {release.pk} are no longer kept"))
     releases.state_of(release.server)
     ServerState.objects.filter(pk=release.server).update(pinned_release=release, retry_at=None)
-    return deploy_and_wait(f"rollback to {release.pk}", server=release.server, timeout=timeout)
+    outcome = deploy_and_wait(f"rollback to {release.pk}", server=release.server, timeout=timeout)
+    return outcome.release or release
 
 
-def resume(server: str, *, timeout: float = 30.0) -> Outcome:
-    """Takes the pin off; the policy as it is now is delivered."""
+def resume(server: str = DEFAULT_SERVER, *, timeout: float = 30.0) -> dict[str, Any]:
+    """Takes the pin off; the policy as it is now is delivered. Returns the status after that."""
     releases.state_of(server)
     ServerState.objects.filter(pk=server).update(pinned_release=None, retry_at=None)
-    return deploy_and_wait("resume", server=server, timeout=timeout)
+    deploy_and_wait("resume", server=server, timeout=timeout)
+    return status.status(server)

@@ -85,6 +85,12 @@ def check_query_template(query: str, variables: Sequence[Variable]) -> list[Find
     return []
 
 
+def neutral_query(query: str, variables: Sequence[Variable]) -> str:
+    """The query with a neutral value of the right type in every place: what a judge can read of a sound template."""
+    declared = tuple(variables)
+    return _fill(query, template_text.read(query), _neutral(declared))
+
+
 def check_query_value(query: str, variables: Sequence[Variable], variable: Variable, text: str) -> list[Finding]:
     """The objections to one value of a sound query template, the other variables being neutral."""
     if variable.name not in placeholders(query):

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from alerts.actions.deploy import deploy_and_wait
+
+
+class Command(BaseCommand):
+    help = "Compiles and deploys once. Exit code 1 when Prometheus does not hold the policy afterwards."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for another writer")
+        parser.add_argument("--format", choices=("text", "json"), default="text")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        outcome = deploy_and_wait("sync", timeout=options["timeout"])
+        release = outcome.release
+        if release is None:
+            raise CommandError("another process is writing to this server; try again")
+        if options["format"] == "json":
+            fields = ("id", "state", "revision", "content_hash", "rule_count", "errors", "warnings", "timings")
+            data = {name: getattr(release, name) for name in fields} | {"changed": outcome.changed}
+            self.stdout.write(json.dumps(data, indent=2))
+        else:
+            happened = "delivered" if outcome.changed else "nothing to do"
+            self.stdout.write(
+                f"release {release.pk} {release.state}: {release.rule_count} rules, "
+                f"revision {release.revision} ({happened})"
+            )
+            for warning in release.warnings:
+                self.stderr.write(f"warning: {warning['message']}")
+        if not outcome.good:
+            raise CommandError("; ".join(error["message"] for error in release.errors) or release.state)
