@@ -161,7 +161,7 @@ class _Reader:
                 if self.peek().text != bracket:
                     raise self.objection(self.peek(), repr(bracket))
                 self.at += 1
-        elif token.kind == "number":
+        elif token.kind in ("number", "duration"):
             self.at += 1
         else:
             raise self.objection(token, "a time")
