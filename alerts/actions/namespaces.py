@@ -37,7 +37,10 @@ def update(
     with writing(dry_run=dry_run) as write:
         row = pick(Namespace, row_id)
         expect(row, expected_version)
+        former_name = row.name
         changed = _settle(row, values)
+        if "name" in changed:
+            _refuse_new_name(former_name)
         if changed:
             write.update(row, changed)
         if "label" in changed:
@@ -75,8 +78,28 @@ def _refuse_labels_in_use(namespace: Namespace) -> None:
         raise PolicyConflict(found)
 
 
+def _refuse_new_name(former: str) -> None:
+    """Rules name a namespace in ``partition_by``; under a new name they would lose what they are divided by."""
+    found = [
+        Finding("name_in_use", f"The rule {key} is partitioned by {former!r}.", "/name", rule_id=rule_id, key=key)
+        for rule_id, key in _partitioned_by({former})[:SHOWN]
+    ]
+    if found:
+        raise PolicyConflict(found)
+
+
+def _partitioned_by(names: set[str]) -> list[tuple[int, str]]:
+    # SQLite cannot look into a JSON list by value; few rules have one.
+    divided = AlertRule.objects.living().exclude(partition_by=[]).order_by("key")
+    return [
+        (rule_id, key)
+        for rule_id, key, partition_by in divided.values_list("id", "key", "partition_by")
+        if names & set(partition_by)
+    ]
+
+
 def delete(ids: Sequence[int], *, expected_version: int | None = None, dry_run: bool = False) -> list[int]:
-    """Groups and rules hold their namespace."""
+    """Groups and rules hold their namespace, rules that are partitioned by it too."""
     with writing(dry_run=dry_run) as write:
         rows = condemned(Namespace, ids, expected_version)
         hold(_holders(rows, living=True))
@@ -106,9 +129,12 @@ def purge(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
 def _holders(rows: Sequence[Namespace], *, living: bool) -> list[Holder]:
     groups = Group.objects.filter(namespace__in=rows)
     rules = AlertRule.objects.filter(namespace__in=rows)
+    divided: list[tuple[int, str]] = []
     if living:
         groups, rules = groups.living(), rules.living()
+        divided = _partitioned_by({row.name for row in rows})
     return [
         *(Holder("group", *columns) for columns in groups.order_by("name").values_list("id", "name")),
         *(Holder("alert-rule", *columns) for columns in rules.order_by("key").values_list("id", "key")),
+        *(Holder("alert-rule", *columns) for columns in divided),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alerts.actions import groups, namespaces, rules, targets, templates
-from alerts.actions.errors import InvalidPolicy, PolicyConflict, PolicyError, Taken
+from alerts.actions.errors import Held, InvalidPolicy, PolicyConflict, PolicyError, Taken
 from alerts.models import Group, Namespace, PolicyState, Target
 
 
@@ -46,6 +46,20 @@ def test_a_label_that_a_target_or_a_rule_sets_cannot_carry_a_namespace(world: Si
     assert not Namespace.objects.filter(name="team").exists()
     with pytest.raises(PolicyConflict):
         namespaces.update(world.site.pk, {"label": "team"})
+
+
+def test_a_namespace_that_rules_are_partitioned_by_keeps_its_name_and_its_life(world: SimpleNamespace) -> None:
+    spare = namespaces.create({"name": "spare"})
+    row = rules.create({"name": "Few", "query_template": "sum(up) < 3", "partition_by": ["spare"]})
+    with pytest.raises(PolicyConflict) as error:
+        namespaces.update(spare.pk, {"name": "other"})
+    assert objections(error) == {("/name", "name_in_use")}
+    with pytest.raises(Held) as held:
+        namespaces.delete([spare.pk])
+    assert [holder["id"] for holder in held.value.held_by] == [row.pk]
+    rules.delete([row.pk])
+    assert namespaces.update(spare.pk, {"name": "other"}).name == "other"
+    namespaces.delete([spare.pk])
 
 
 def test_a_taken_name_or_label_is_a_conflict(world: SimpleNamespace) -> None:
