@@ -51,6 +51,11 @@ def free_port() -> int:
         return port
 
 
+def _state(thread: Path) -> str:
+    """R running, S sleeping, T stopped … as the kernel says."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 class Process:
     """`command` in `folder`; also usable as a context manager. `user` switches to it (root only)."""
 
@@ -128,6 +133,17 @@ class Process:
 
     def send(self, number: int) -> None:
         os.kill(self.pid, number)
+
+    def freeze(self) -> None:
+        """Stops it in its tracks; returns when every thread of it stands still."""
+        self.send(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.pid}/task")
+        eventually(
+            lambda: all(_state(thread) in "Tt" for thread in threads.iterdir()), what=f"standstill of {self.name}"
+        )
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
 
     @property
     def exit_code(self) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,11 +111,11 @@ class PrometheusServer:
     def pause(self) -> None:
         """A server that accepts connections and never answers."""
         assert self._process
-        self._process.send(signal.SIGSTOP)
+        self._process.freeze()
 
     def resume(self) -> None:
         assert self._process
-        self._process.send(signal.SIGCONT)
+        self._process.thaw()
 
     @property
     def output(self) -> str:
