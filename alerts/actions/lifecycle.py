@@ -42,7 +42,8 @@ def condemned(model: type[Row], ids: Sequence[int], version: int | None, *relate
 
 def hold(holders: Sequence[Holder]) -> None:
     if holders:
-        raise Held(holders)
+        # One rule may need a thing twice.
+        raise Held(list(dict.fromkeys(holders)))
 
 
 def bury(write: Write, rows: Sequence[PolicyRow]) -> None:
