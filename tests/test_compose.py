@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,25 @@ def test_init_and_web_run_as_they_are_written(inside, run_process, tmp_path):
     assert metrics.status_code == 200
     web.stop()
     assert "Traceback" not in web.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", ["worker", "tasks"])
+def test_the_workers_run_as_they_are_written_and_stop_cleanly(service, inside, run_process, redis_server, tmp_path):
+    environment = inside | {"CELERY_BROKER_URL": redis_server.url()}
+    assert run_process([sys.executable, "manage.py", "migrate"], env=environment, name="migrate").wait(120) == 0
+    worker = run_process(SERVICES[service]["command"], env=environment, name=service)
+    kind, *probe = SERVICES[service]["healthcheck"]["test"]
+    assert kind == "CMD"
+    eventually(
+        lambda: subprocess.run(probe, cwd=ROOT, env=environment, capture_output=True).returncode == 0,
+        timeout=60,
+        what="the health check",
+    )
+    assert worker.running, worker.output
+    worker.send(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert "Traceback" not in worker.output
 
 
 def test_every_service_is_shut_in_and_watched():
