@@ -15,6 +15,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.db.models import Q
 
+from alerts.actions import metrics
 from alerts.actions.layers import layer_of, load_layers, load_topology
 from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
@@ -25,7 +26,7 @@ from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
 from alerts.domain.layers import GLOBAL, KeyId, Layer, Topology
 from alerts.domain.resolver import fold, resolve
 from alerts.domain.variables import variables_from_json
-from alerts.models import AlertRule, AlertTemplate
+from alerts.models import AlertRule, AlertTemplate, ServerState
 
 logger = logging.getLogger(__name__)
 
@@ -58,16 +59,30 @@ def check_rules(rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) ->
     plans = _compile(topology, keys)
     findings = [finding for plan in plans.values() for finding in plan.findings]
     findings += _findings_across(topology, plans, rows)
-    _refuse(findings, written)
+    if findings:
+        broken = already_broken() - keys
+        _refuse([finding for finding in findings if not _speaks_of(finding, broken)], written)
     _ask_promtool([plan for plan in plans.values() if plan.rules], rows)
 
 
 def check_policy() -> None:
     """Compiles everything: after a change of namespaces or groups, which any key may depend on."""
     compiled = compile_policy(load(), options())
-    findings = [finding for findings in compiled.problems.values() for finding in findings]
-    if findings:
-        raise PolicyConflict(findings)
+    if compiled.problems:
+        broken = already_broken()
+        fresh = [found for key_id, findings in compiled.problems.items() if key_id not in broken for found in findings]
+        if fresh:
+            raise PolicyConflict(fresh)
+
+
+def already_broken() -> set[KeyId]:
+    """Keys that stay as last compiled since before this write: it did not stop them, so it may go ahead."""
+    kept = ServerState.objects.values_list("loaded_release__last_good", flat=True)
+    return {(item["kind"], item["key"]) for last_good in kept for item in last_good or ()}
+
+
+def _speaks_of(finding: Finding, keys: Collection[KeyId]) -> bool:
+    return any(finding.key == key for _, key in keys)
 
 
 def check_template(template: AlertTemplate) -> None:
@@ -114,7 +129,7 @@ def _findings_across(topology: Topology, plans: dict[KeyId, KeyPlan], rows: Sequ
     living = AlertRule.objects.living()
     others: set[KeyId] = set()
     if reading:
-        others |= set(living.filter(metrics__metric__in=reading).values_list("kind", "key"))
+        others |= set(metrics.readers(reading).values_list("kind", "key"))
     if read:
         others |= set(living.filter(Q(name__in=read) | Q(key__in=read), kind="recording").values_list("kind", "key"))
     if read & recordings.ALERT_SERIES:

@@ -21,13 +21,5 @@ def plan(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "pinned": state.pinned_release_id,
         "empty": difference.empty,
         **releases.plan_json(difference),
-        "last_good": [
-            {
-                "kind": key.kind,
-                "key": key.key,
-                "since_release": key.release_id,
-                "why": [str(finding) for finding in key.why],
-            }
-            for key in found.kept
-        ],
+        "last_good": releases.last_good_json(found),
     }

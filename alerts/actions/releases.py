@@ -80,6 +80,10 @@ def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | Non
     """The policy moved on without changing a byte: the release in force now also stands for this revision."""
     if pending is not None:
         pending.delete()
+    release = state.loaded_release
+    if release is not None and release.last_good != last_good_json(wanted):
+        release.last_good = last_good_json(wanted)
+        save(release)
     if state.pinned_release is None and state.loaded_revision < wanted.revision:
         state.loaded_revision = wanted.revision
         save_state(state)
@@ -124,19 +128,19 @@ def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
     release.manifest = dict(wanted.manifest)
     release.rule_count = _count(wanted)
     release.changes = plan_json(plan_from(before, wanted), brief=True)
-    release.last_good = [
-        {
-            "kind": key.kind,
-            "key": key.key,
-            "since_release": key.release_id,
-            "why": [str(finding) for finding in key.why],
-        }
-        for key in wanted.kept
-    ]
+    release.last_good = last_good_json(wanted)
     release.state = State.PENDING
     release.finished_at = None
     save(release)
     _store_contents(wanted)
+
+
+def last_good_json(wanted: WantedSet) -> list[dict[str, Any]]:
+    """The keys that stay as last compiled, since which release, and why."""
+    return [
+        {"kind": key.kind, "key": key.key, "since_release": key.release_id, "why": [str(finding) for finding in key.why]}
+        for key in wanted.kept
+    ]
 
 
 def _count(wanted: WantedSet) -> int:

@@ -1,1 +1,1 @@
-"""Doors without a person: the worker's loop, and the same actions as Celery tasks when there is a broker."""
+"""The same actions as Celery tasks, for installations with a broker."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from alerts.tasks.worker import RECONCILE_EVERY, Worker
+from alerts.management.worker import RECONCILE_EVERY, Worker
 
 
 class Command(BaseCommand):
