@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import io
 import os
 import platform
 import re
@@ -175,17 +176,15 @@ def unpack_upstream(project: str, version: str, into: Path) -> None:
         raise Unavailable(f"{name}.tar.gz does not have its published checksum")
     target = into / "usr/bin"
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=into) as file:
-        file.write(archive)
-        file.flush()
-        with tarfile.open(file.name) as tar:
-            for program in ("prometheus", "promtool", "alertmanager"):
-                try:
-                    member = tar.getmember(f"{name}/{program}")
-                except KeyError:
-                    continue
-                member.name = "prometheus-alertmanager" if program == "alertmanager" else program  # as Debian calls it
-                tar.extract(member, target, filter="data")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for program in {"prometheus", "promtool", "alertmanager", "amtool"} & {
+            Path(member).name for member in tar.getnames()
+        }:
+            content = tar.extractfile(f"{name}/{program}")
+            assert content is not None
+            file = target / (f"prometheus-{program}" if program == "alertmanager" else program)  # as Debian calls it
+            file.write_bytes(content.read())
+            file.chmod(0o755)
 
 
 def download(url: str) -> bytes:
