@@ -31,3 +31,7 @@ class BearerAuthentication(authentication.BaseAuthentication):
 
 class SessionAuthentication(authentication.SessionAuthentication):
     """The session of Django's own login; writes need the CSRF token."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        # The wrapped request: asking the wrapper for a form would read the body as one.
+        super().enforce_csrf(request._request)

@@ -82,7 +82,7 @@ def _from_policy(exc: PolicyError) -> Problem:
     status, code = next((status, code) for kind, status, code in _POLICY_STATUS if isinstance(exc, kind))
     entries = tuple(_finding_entry(finding) for finding in exc.findings[:MAX_ENTRIES])
     first = exc.findings[0] if exc.findings else None
-    detail = f"{first.pointer}: {first}" if first and first.pointer else str(first or exc)
+    detail = f"{first.pointer}: {first}" if first and first.pointer else str(first or "") or str(exc) or "not valid"
     extra: dict[str, Any] = {}
     if isinstance(exc, actions.Held):
         extra = {"held_by": exc.held_by}

@@ -35,12 +35,12 @@ class _Repeated(dict):
 def read_object(request: HttpRequest, *, required: bool = True) -> dict[str, Any]:
     """The request's JSON object. Without ``required`` no body at all is an empty object."""
     body = _read(request)
-    if not body and not required:
-        return {}
-    _check_media_type(request)
-    if not body:
+    if body:
+        _check_media_type(request)
+        return parse_object(body)
+    if required:
         raise _malformed("a JSON object is required")
-    return parse_object(body)
+    return {}
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path, register_converter
+from django.urls import path, register_converter
 
-from alerts.api import handlers
 from alerts.api.converters import RowId
 from alerts.api.resources import RESOURCES
 from alerts.api.views import delivery, document, effective, releases
@@ -46,5 +45,3 @@ for resource in RESOURCES:
             for verb in ("delete", "restore", "purge")
         ),
     ]
-# Last: with DEBUG Django would answer an unmatched URL with a page of its own.
-urlpatterns.append(re_path("", handlers.not_found))
