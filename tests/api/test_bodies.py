@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from contextlib import suppress
 
 import pytest
 from django.core.handlers.wsgi import WSGIRequest
@@ -169,16 +170,15 @@ def test_length_that_is_no_number_is_refused(length: str) -> None:
         pytest.param(b'["a",' * 200_000, id="arrays that never end"),
         pytest.param(b'{"a": [' + b"{}," * 300_000 + b"{}]}", id="300k objects"),
         pytest.param(
-            b"{" + b",".join(b'"%d": 1' % number for number in range(80_000)) + b', "79999": 1}', id="80k keys, one twice"
+            b"{" + b",".join(b'"%d": 1' % number for number in range(80_000)) + b', "79999": 1}',
+            id="80k keys, one twice",
         ),
     ],
 )
 def test_hostile_body_takes_no_longer_than_its_size(raw: bytes) -> None:
     start = time.process_time()
-    try:
+    with suppress(ApiProblem):
         parsers.parse_object(raw)
-    except ApiProblem as refused:
-        assert refused.problem.status == 400
     assert time.process_time() - start < 5  # quadratic would be minutes
 
 

@@ -11,8 +11,8 @@ from django.http import Http404
 from django.test import Client, RequestFactory
 from rest_framework import exceptions as drf
 
-from alerts.adapters.prometheus import BadAnswer, LifecycleDisabled, PrometheusUnavailable, ReloadRefused
 from alerts.actions.errors import Held, Holder, NotFound, Taken, VersionMismatch
+from alerts.adapters.prometheus import BadAnswer, LifecycleDisabled, PrometheusUnavailable, ReloadRefused
 from alerts.api import errors, handlers
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PromqlError
 from tests.api.conftest import Answer, Caller
@@ -88,7 +88,9 @@ def test_missing_ids_are_listed() -> None:
 
 
 def test_nested_objections_of_a_serializer_become_pointers() -> None:
-    raised = drf.ValidationError({"endpoints": {1: {"port": ["Too large."]}}, "a/b": ["No."], "c": [{}, {"d": ["No."]}]})
+    raised = drf.ValidationError(
+        {"endpoints": {1: {"port": ["Too large."]}}, "a/b": ["No."], "c": [{}, {"d": ["No."]}]}
+    )
     assert Answer(errors.response(raised)).pointers == ["/endpoints/1/port", "/a~1b", "/c/1/d"]
 
 
@@ -143,9 +145,7 @@ def test_unmatched_address_is_a_problem_with_debug_too(admin: Caller, settings: 
         ("POST", "/metrics", {"GET", "HEAD"}),
     ],
 )
-def test_other_methods_are_refused_with_those_allowed(
-    admin: Caller, method: str, path: str, allowed: set[str]
-) -> None:
+def test_other_methods_are_refused_with_those_allowed(admin: Caller, method: str, path: str, allowed: set[str]) -> None:
     answer = admin(method, path)
     assert answer.status == 405
     assert answer.problem["type"].endswith(":method_not_allowed")
