@@ -78,7 +78,20 @@ def _fields(applying: list[Layer], folded: Fold | None) -> dict[str, FieldTrace]
         said = folded.fields.get(path, ())
         over = (*reversed(said[:-1]), *forgotten.get(path, ()))
         fields[path] = FieldTrace(said[-1].value if said else None, said[-1] if said else None, over)
-    return fields
+    for variable in folded.owner.variables:
+        if variable.default is not None:
+            path = f"template_vars.{variable.name}"
+            fields[path] = _with_default(fields.get(path), Setting(variable.default, folded.owner, "variables"))
+    return dict(sorted(fields.items()))
+
+
+def _with_default(field: FieldTrace | None, default: Setting) -> FieldTrace:
+    """A declared default is what any value wins over, and what is left where a value was removed."""
+    if field is None or field.set_by is None:
+        return FieldTrace(default.value, default, field.over if field else ())
+    if field.value is None:
+        return FieldTrace(default.value, default, (field.set_by, *field.over))
+    return FieldTrace(field.value, field.set_by, (*field.over, default))
 
 
 def _dropped(plan: KeyPlan, position: Position) -> str | None:
