@@ -8,6 +8,7 @@ from django.conf import settings
 
 from alerts.actions import reconcile, releases
 from alerts.actions.compile_check import promtool
+from alerts.actions.delivery import prometheus
 from alerts.adapters.promtool import PromtoolError
 from alerts.models import DEFAULT_SERVER, PolicyState
 
@@ -20,7 +21,7 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     drift = reconcile.look(server)
     return {
         "server": server,
-        "url": settings.PROMETHEUS_URL,
+        "url": prometheus().name,
         "rule_dir": str(settings.PROMETHEUS_RULE_DIR),
         "layout": settings.PROMETHEUS_RULE_LAYOUT,
         "revision": revision,
