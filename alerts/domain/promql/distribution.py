@@ -72,13 +72,6 @@ def _clause(grouping: trees.Grouping | None, keep: str, drop: str) -> str:
     return "" if grouping is None else f" {keep if grouping.keep else drop} ({', '.join(grouping.labels)})"
 
 
-def _kept(grouping: trees.Grouping | None, keys: Keys) -> Keys:
-    """The keys that a grouping or matching clause compares."""
-    if grouping is None:
-        return keys
-    return keys.intersection(grouping.labels) if grouping.keep else keys.difference(grouping.labels)
-
-
 class _Analysis:
     def __init__(self, label: str, determined_by: Keys, unscoped: Keys) -> None:
         self.label = label
@@ -102,6 +95,19 @@ class _Analysis:
                 return self.aggregation(node)
             case trees.BinaryNode():
                 return self.chain(node)
+
+    def kept(self, grouping: trees.Grouping | None, keys: Keys) -> Keys:
+        """The keys that a grouping or matching clause compares."""
+        if grouping is None:
+            return keys
+        return keys.intersection(grouping.labels) if grouping.keep else self.without(keys, grouping.labels)
+
+    def without(self, keys: Keys, lost: Collection[str]) -> Keys:
+        """What is left of ``keys``. Determining labels are trusted together or by name: an author who drops
+        ``instance`` has not said that the series have another of them, and to group by an absent label is to group all.
+        """
+        left = keys.difference(lost)
+        return left if keys - left <= {self.label} else left & {self.label}
 
     # -- functions ---------------------------------------------------------------------------------------------------
 
@@ -127,10 +133,10 @@ class _Analysis:
             raise _Whole(f"more than one argument of {name}() reads series of the region")
         keys = spread[0]
         if name in EATS_BUCKETS:
-            keys -= {"le"}
+            keys = self.without(keys, ("le",))
         if name in LABEL_WRITERS:
             written = text_of(node.args[LABEL_WRITERS[name]])
-            keys = NO_KEYS if written is None else keys - {written}
+            keys = NO_KEYS if written is None else self.without(keys, (written,))
         if not keys:
             raise _Whole(f"{name}() overwrites the label {self.label!r}")
         return keys
@@ -145,10 +151,10 @@ class _Analysis:
         if not keys:
             return NO_KEYS
         clause = _clause(node.grouping, "by", "without")
-        grouped = NO_KEYS if node.grouping is None else _kept(node.grouping, keys)
+        grouped = NO_KEYS if node.grouping is None else self.kept(node.grouping, keys)
         written = text_of(node.param) if op == "count_values" and node.param is not None else None
         if written is not None:
-            grouped -= {written}
+            grouped = self.without(grouped, (written,))
         if not grouped:
             raise _Whole(f"{op}{clause} puts series with different {self.label!r} in one group")
         if op in ("limitk", "limit_ratio"):
@@ -194,23 +200,23 @@ class _Analysis:
 
     def match(self, node: trees.BinaryNode, left: Keys, right: Keys) -> Keys:
         """Arithmetic and comparison, series by series."""
-        included = frozenset(node.included or ())
+        included = node.included or ()
         if node.card == "one":
             # Compared keys are equal on both sides, and all of them stay.
             self.compared(node, left & right if left and right else left | right)
-            return _kept(node.matching, left | right)
+            return self.kept(node.matching, left | right)
         many, one = (left, right) if node.card == "many_to_one" else (right, left)
-        compared = _kept(node.matching, one)
+        compared = self.kept(node.matching, one)
         if one:
             self.compared(node, many & one if many else one)
-        keys = (many - included) | (one & included) | compared
+        keys = self.without(many, included) | one.intersection(included) | compared
         if not keys:
             raise _Whole(f"{_clause_of(node)} overwrites the label {self.label!r}")
         return keys
 
     def compared(self, node: trees.BinaryNode, candidates: Keys) -> Keys:
         """The candidates among what ``node`` compares; it must be at least one."""
-        compared = _kept(node.matching, candidates)
+        compared = self.kept(node.matching, candidates)
         if not compared:
             raise _Whole(f"{_clause_of(node)} matches series with different {self.label!r}")
         return compared

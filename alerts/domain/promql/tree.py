@@ -70,7 +70,7 @@ class AggregateNode(NamedTuple):
 
 
 class BinaryNode(NamedTuple):
-    """``lhs op matching rhs``; ``card`` is "", ``one``, ``many_to_one`` (group_left), ``one_to_many`` or ``set``."""
+    """``lhs op matching rhs``; ``card``: ``one``, ``many_to_one`` (group_left), ``one_to_many`` or ``set``."""
 
     kind: str
     op: str
@@ -229,7 +229,7 @@ def _modifier(
     modifier: Any,
 ) -> tuple[bool, Grouping | None, str, tuple[str, ...] | None, tuple[str | None, str | None]]:
     if modifier is None:
-        return (False, None, "", None, _NO_FILL)
+        return (False, None, "one", None, _NO_FILL)  # set operators always have one
     matching, included, fill = modifier.matching, modifier.group_labels, modifier.fill_values
     grouping = None
     if matching is not None:

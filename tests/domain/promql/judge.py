@@ -13,8 +13,8 @@ import yaml
 
 Series = Sequence[str]
 Samples = frozenset[tuple[tuple[tuple[str, str], ...], str]]
-Result = Samples | None
-"""What an expression yields: (labels, value) of each series; None for an error."""
+Result = Samples | str
+"""What an expression yields: (labels, value) of each series; or the words of an error."""
 
 _SAMPLE = re.compile(r'\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\} (\S+?)(?:, |$)')
 _LABEL = re.compile(r'([^\s,={}"]+|"(?:[^"\\]|\\.)*")="((?:[^"\\]|\\.)*)"')
@@ -83,10 +83,16 @@ def _result(answer: str) -> Result:
     got = re.search(r"^ +got: (.*)$", answer, flags=re.MULTILINE)
     if got is None:
         assert ", err: " in answer, answer
-        return None
+        return answer.split(", err: ", 1)[1]
     if got[1] == "nil":
         return frozenset()
-    return frozenset(
-        (tuple(sorted((name, value) for name, value in _LABEL.findall(labels))), number)
-        for labels, number in _SAMPLE.findall(got[1])
-    )
+    return frozenset((labels_of(labels), rounded(number)) for labels, number in _SAMPLE.findall(got[1]))
+
+
+def rounded(number: str) -> str:
+    """Sums depend on their order in the last digits."""
+    return str(round(float(number), 9) + 0.0)
+
+
+def labels_of(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in _LABEL.findall(text)))
