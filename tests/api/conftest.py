@@ -98,6 +98,12 @@ def fresh_policy() -> None:
     policy.forget()
 
 
+@pytest.fixture(autouse=True)
+def nobody_listens(settings: Any) -> None:
+    """Prometheus is not there, unless a test starts one."""
+    settings.PROMETHEUS_URL = "http://127.0.0.1:9"
+
+
 @pytest.fixture
 def caller(db: None) -> Callable[[str | None], Caller]:
     """A caller with a fresh token of a role; None: without any."""
