@@ -168,6 +168,8 @@ def _succeeded(release: Release, wanted_set: WantedSet, state: ServerState, deli
             releases.remember_compiled(release, wanted_set)
     reach("record.after")
     releases.prune(delivery.store, state)
+    if release.pk % releases.HOUSEKEEPING_EVERY == 0:
+        releases.forget_old(state.name)
     logger.info("release %s %s: %s rules, revision %s", release.pk, release.state, release.rule_count, release.revision)
     return Outcome(release, changed=True)
 

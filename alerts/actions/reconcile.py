@@ -42,8 +42,6 @@ def look(server: str = DEFAULT_SERVER) -> Drift:
     if release is None:
         return drift
     drift.on_disk = [drift_problem(found) for found in releases.disk_drift(release)[:SHOWN]]
-    if not settings.PROMETHEUS_RELOAD_ENABLED:
-        return drift
     try:
         prometheus_server = prometheus()
         found = mismatches(prometheus_server, wanted.of_release(release), changed=())
@@ -65,7 +63,10 @@ def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
         return outcome
     drift = look(server)
     _note_failing(outcome.release, drift)
-    if not drift.any:
+    if outcome.release.state == Release.State.ACTIVE and not drift.any and not drift.unreachable:
+        releases.mark_verified(outcome.release)
+    # Where somebody else reloads Prometheus, what it has loaded is for them to mend.
+    if not drift.on_disk and not (drift.loaded and settings.PROMETHEUS_RELOAD_ENABLED):
         return outcome
     for found in drift.loaded:
         logger.warning("drift on %s: %s", server, found["message"])

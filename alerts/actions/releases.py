@@ -17,8 +17,11 @@ from alerts.domain.planner import DeployedRule, Plan
 from alerts.models import DEFAULT_SERVER, CompiledKey, FileContent, PolicyState, Release, ServerState
 
 State = Release.State
+IN_FORCE = (State.VERIFIED, State.ACTIVE)
 UNFINISHED = (State.STAGED, State.CHECKED, State.ACTIVE)
 KEPT_ON_DISK = 5
+HISTORY = 500
+HOUSEKEEPING_EVERY = 100
 LISTED = 200
 STATE_FIELDS = (
     "wanted_revision",
@@ -50,15 +53,21 @@ def save_state(state: ServerState) -> None:
 
 
 def is_good(state: ServerState) -> bool:
-    """Whether the last attempt went well and its release is in force."""
+    """Whether the release in force was read back, and nothing went wrong since."""
     release = state.loaded_release
-    return release is not None and release.state in (State.VERIFIED, State.ACTIVE) and state.last_error is None
+    return release is not None and release.state == State.VERIFIED and state.last_error is None
+
+
+def is_delivered(state: ServerState) -> bool:
+    """The same, or in place and waiting for somebody else to reload Prometheus."""
+    release = state.loaded_release
+    return release is not None and release.state in IN_FORCE and state.last_error is None
 
 
 def in_sync(state: ServerState) -> bool:
     """Whether the server was last seen to hold what is wanted, on disk too."""
     release = state.loaded_release
-    if release is None or not is_good(state):
+    if release is None or not is_delivered(state):
         return False
     if state.pinned_release is not None:
         return release.content_hash == state.pinned_release.content_hash
@@ -73,7 +82,7 @@ def disk_drift(release: Release | None) -> list[Drift]:
 def holds(state: ServerState, wanted: WantedSet) -> bool:
     """Whether the release in force has this very content."""
     release = state.loaded_release
-    return release is not None and is_good(state) and release.content_hash == wanted.content_hash
+    return release is not None and is_delivered(state) and release.content_hash == wanted.content_hash
 
 
 def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | None) -> Release | None:
@@ -261,7 +270,7 @@ def _plain(value: object) -> object:
 def supersede_others(release: Release) -> None:
     """Only one release of a server is in force."""
     Release.objects.filter(
-        Q(state__in=(State.VERIFIED, State.ACTIVE)), server=release.server
+        state__in=IN_FORCE, server=release.server
     ).exclude(pk=release.pk).update(state=State.SUPERSEDED)
 
 
@@ -330,3 +339,26 @@ def prune(store: ReleaseStore, state: ServerState) -> None:
         store.prune(keep)
     except StoreError:
         return  # the next release tries again; nothing depends on it
+
+
+def forget_old(server: str) -> None:
+    """History is kept for the last releases only; bytes that no kept release holds go with the rest."""
+    state = state_of(server)
+    spared = {state.loaded_release_id, state.pinned_release_id}
+    rows = Release.objects.filter(server=server).order_by("-pk")
+    oldest = rows.values_list("pk", flat=True)[HISTORY : HISTORY + 1].first()
+    if oldest is None:
+        return
+    rows.filter(pk__lte=oldest).exclude(pk__in=[pk for pk in spared if pk]).delete()
+    held: set[str] = set()
+    for manifest in Release.objects.values_list("manifest", flat=True).iterator():
+        held.update(manifest.values())
+    gone = [sha256 for sha256 in FileContent.objects.values_list("sha256", flat=True).iterator() if sha256 not in held]
+    for start in range(0, len(gone), 500):
+        FileContent.objects.filter(sha256__in=gone[start : start + 500]).delete()
+
+
+def mark_verified(release: Release) -> None:
+    """Somebody else reloaded Prometheus, and it was seen to hold this release now."""
+    release.state, release.verified_at = State.VERIFIED, timezone.now()
+    release.save(update_fields=["state", "verified_at"])
