@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.promise.fleet import NAMESPACES, Labels, Sample
@@ -25,7 +25,7 @@ def _only(labels: Labels, *names: str) -> Labels:
     return frozenset(pair for pair in labels if pair[0] in names)
 
 
-def _above(metric: str, keep: Callable[[Labels], bool] = lambda _: True) -> Meaning:
+def above(metric: str, keep: Callable[[Labels], bool] = lambda _: True) -> Meaning:
     return lambda samples, t: {own for own, value in _of(samples, metric) if value > t and keep(own)}
 
 
@@ -41,11 +41,11 @@ def recorded(samples: Sequence[Sample]) -> tuple[Labels, float]:
 
 
 def _while_disk(samples: Sequence[Sample], threshold: float) -> set[Labels]:
-    return _above("cpu")(samples, threshold) if _above("disk")(samples, 2) else set()
+    return above("cpu")(samples, threshold) if above("disk")(samples, 2) else set()
 
 
 def _unless_maintained(samples: Sequence[Sample], threshold: float) -> set[Labels]:
-    return set() if _of(samples, "maintenance") else _above("disk")(samples, threshold)
+    return set() if _of(samples, "maintenance") else above("disk")(samples, threshold)
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class Query:
 
 
 LOCAL = [
-    Query("cpu > {{ .t }}", _above("cpu")),
+    Query("cpu > {{ .t }}", above("cpu")),
     Query("sum by (target) (cpu) > {{ .t }}", _cpu_sum),
-    Query("disk > {{ .t }}", _above("disk")),
-    Query("(disk # full?\n) > {{ .t }}", _above("disk")),
+    Query("disk > {{ .t }}", above("disk")),
+    Query("(disk # full?\n) > {{ .t }}", above("disk")),
     Query("disk > {{ .t }} unless on (target) maintenance", _unless_maintained, ("maintenance",)),
     Query("cpu > {{ .t }} and on (target) disk > 2", _while_disk),
-    Query('cpu{core="1"} > {{ .t }}', _above("cpu", lambda own: value_of(own, "core") == "1")),
+    Query('cpu{core="1"} > {{ .t }}', above("cpu", lambda own: value_of(own, "core") == "1")),
     Query(
         'cpu{environment!="staging"} > {{ .t }}',
-        _above("cpu", lambda own: value_of(own, "environment") != "staging"),
+        above("cpu", lambda own: value_of(own, "environment") != "staging"),
     ),
 ]
 """Alerts of one target each: they keep its label."""
@@ -90,18 +90,24 @@ AGGREGATED = [
     Query("sum(cpu) > {{ .t }}", _sum("cpu")),
     Query("sum by (environment) (disk) > {{ .t }}", _sum("disk", "environment")),
     Query("sum by (logical) (cpu) > 10 * {{ .t }}", lambda all_, t: _sum("cpu", "logical")(all_, 10 * t)),
-    Query("absent(cpu > 8 + {{ .t }})", lambda all_, t: set() if _above("cpu")(all_, 8 + t) else {frozenset()}),
+    Query("absent(cpu > 8 + {{ .t }})", lambda all_, t: set() if above("cpu")(all_, 8 + t) else {frozenset()}),
 ]
 """Alerts about many targets together: here the samples are those of all targets the rule is in force for."""
 
-READING = Query(f"{RECORDED} > {{{{ .t }}}}", _above(RECORDED))
+READING = Query(f"{RECORDED} > {{{{ .t }}}}", above(RECORDED))
 RECORDING = Query(f"max by (target, {', '.join(NAMESPACES)}) (cpu)")
 
 THRESHOLDS = (1, 3, 5, 7)
-MEANINGS = {
-    query.template.replace("{{ .t }}", str(threshold)): (query.meaning, threshold)
-    for query in (*LOCAL, *AGGREGATED, READING)
-    for threshold in THRESHOLDS
-    if query.meaning is not None
-}
-"""By the text with its threshold filled in."""
+
+
+def meanings(queries: Iterable[Query]) -> dict[str, tuple[Meaning, float]]:
+    """By the text with its threshold filled in."""
+    return {
+        query.template.replace("{{ .t }}", str(threshold)): (query.meaning, threshold)
+        for query in queries
+        for threshold in range(10)
+        if query.meaning is not None
+    }
+
+
+MEANINGS = meanings((*LOCAL, *AGGREGATED, READING))

@@ -1,0 +1,182 @@
+"""The promise, second half: an edit of a firing alert's policy changes Alertmanager's view at most once each way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from alerts.domain.layout import Layout
+from tests.promise.alert_views import AlertmanagerView, Changes, SentAlerts, active_since
+from tests.promise.fleet import Labels
+from tests.promise.plane import Plane
+from tests.promise.predictions import Predictions
+from tests.promise.subjects import OUTSIDE, SUBJECTS, WATCHED, Subject
+from tests.servers.alertmanager import AlertmanagerServer
+from tests.servers.processes import eventually
+
+CALM = 4.5
+"""Seconds without change after which nothing is on its way: an alert nobody sends any more ends after four."""
+
+
+def of(subject: str, host: str) -> Callable[[Labels], bool]:
+    return lambda alert: {("subject", subject), ("target", host)} <= alert
+
+
+@dataclass
+class Scene:
+    """A plane with its subjects firing in Alertmanager."""
+
+    plane: Plane
+    layout: Layout
+    view: AlertmanagerView
+    sent: SentAlerts
+    rules: dict[str, int] = field(default_factory=dict)
+    figures: list[str] = field(default_factory=list)
+
+    def settle(self, what: str, calm: float = CALM) -> None:
+        """Returns when Alertmanager has shown exactly what is predicted for a while, and Prometheus holds it."""
+        said = Predictions(self.plane, [WATCHED])
+        wanted = {alert for alerts, _ in said.by_host.values() for alert in alerts}
+        eventually(lambda: self._shows(wanted, calm), timeout=40, every=0.3, what=f"calm after {what}")
+        assert said.differences() == []
+
+    def _shows(self, wanted: set[Labels], calm: float) -> bool:
+        recent = [alerts for when, alerts in self.view.polls if when > time.monotonic() - calm]
+        missing, extra = wanted - self.view.now, self.view.now - wanted
+        assert not missing, f"Alertmanager misses {[sorted(alert) for alert in missing]}"
+        assert not extra, f"Alertmanager still has {[sorted(alert) for alert in extra]}"
+        return set(recent) == {self.view.now}
+
+    def during(self, what: str, edit: Callable[[], None]) -> dict[str, Seen]:
+        """Does and deploys something, waits for calm, and tells what was seen of each subject."""
+        before = active_since(self.plane.prometheus.alerts())
+        start = time.monotonic()
+        edit()
+        self.plane.deploy()
+        self.settle(what)
+        after = active_since(self.plane.prometheus.alerts())
+        return {subject.name: self._seen(what, subject, start, before, after) for subject in SUBJECTS}
+
+    def _seen(
+        self, what: str, subject: Subject, start: float, before: dict[Labels, str], after: dict[Labels, str]
+    ) -> Seen:
+        picked = of(subject.name, subject.host)
+        alerts = [alert for alert in self.view.seen(start) if picked(alert)]
+        kept = [before.get(alert) == after.get(alert) for alert in alerts]
+        elsewhere = of(subject.name, OUTSIDE) if subject.is_local else lambda alert: False
+        outside = [alert for alert in self.view.seen(start) if elsewhere(alert)]
+        seen = Seen(
+            identities={alert: self.view.of(alert, start) for alert in alerts},
+            sent={alert: self.sent.of(alert, start) for alert in alerts},
+            any=self.view.of_any(picked, start),
+            outside=[self.view.of(alert, start) for alert in outside],
+            active_since_kept=all(kept),
+        )
+        self.figures.append(f"{what:28} {subject.name:12} {seen}")
+        return seen
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of one target's alert: each identity in Alertmanager and as sent, and whether there was any."""
+
+    identities: dict[Labels, Changes]
+    sent: dict[Labels, Changes]
+    any: Changes
+    outside: list[Changes]
+    active_since_kept: bool
+
+    def __str__(self) -> str:
+        total = [
+            sum(changes.went for changes in self.identities.values()),
+            sum(c.came for c in self.identities.values()),
+        ]
+        sent = [sum(changes.went for changes in self.sent.values()), sum(c.came for c in self.sent.values())]
+        return (
+            f"identities -{total[0]} +{total[1]}, as a whole {self.any}, sent resolved {sent[0]} refired {sent[1]}, "
+            f"activeAt {'kept' if self.active_since_kept else 'new'}"
+        )
+
+    @property
+    def is_at_most_once_each_way(self) -> bool:
+        every = [*self.identities.values(), *self.sent.values(), self.any]
+        return all(changes.went <= 1 and changes.came <= 1 for changes in every)
+
+    @property
+    def is_silent(self) -> bool:
+        every = [*self.identities.values(), *self.sent.values()]
+        return bool(self.identities) and self.active_since_kept and not any(c.went or c.came for c in every)
+
+
+@pytest.fixture
+def start_scene(
+    start_plane: Callable[..., Plane], start_alertmanager: Callable[..., AlertmanagerServer]
+) -> Iterator[Callable[[Layout], Scene]]:
+    sent = SentAlerts()
+    views: list[AlertmanagerView] = []
+
+    def start(layout: Layout) -> Scene:
+        alertmanager = start_alertmanager()
+        plane = start_plane(layout, alertmanagers=[alertmanager.address, sent.address])
+        views.append(AlertmanagerView(alertmanager))
+        scene = Scene(plane, layout, views[0], sent)
+        for subject in SUBJECTS:
+            subject.begin(plane, scene.rules)
+        plane.deploy()
+        scene.settle("the beginning", calm=0.5)
+        return scene
+
+    yield start
+    for view in views:
+        view.stop()
+    sent.stop()
+
+
+def edit_all(scene: Scene) -> None:
+    for subject in SUBJECTS:
+        subject.edit(scene.plane, scene.rules)
+
+
+def undo_all(scene: Scene) -> None:
+    for subject in SUBJECTS:
+        subject.undo(scene.plane, scene.rules)
+
+
+def judge(scene: Scene, phases: dict[str, dict[str, Seen]]) -> None:
+    figures = "\n".join(["", *scene.figures])
+    print(figures)
+    for what, phase in phases.items():
+        for subject in SUBJECTS:
+            seen = phase[subject.name]
+            assert seen.is_at_most_once_each_way, f"{what} {subject.name}: flapped: {seen}{figures}"
+            if what in ("edit", "undo"):
+                assert all(not changes.at for changes in seen.outside), (
+                    f"{what} {subject.name}: felt elsewhere{figures}"
+                )
+                if scene.layout in subject.silent:
+                    assert seen.is_silent, f"{what} {subject.name}: noticed: {seen}{figures}"
+
+
+def test_an_edit_and_a_change_of_layout_change_alertmanagers_view_once_each_way(
+    start_scene: Callable[[Layout], Scene],
+) -> None:
+    scene = start_scene("per-scope")
+    phases = {
+        "edit": scene.during("edit", lambda: edit_all(scene)),
+        "consolidate": scene.during("consolidate", lambda: scene.plane.use_layout("consolidated")),
+        "put back": scene.during("put back", lambda: scene.plane.use_layout("per-scope")),
+        "undo": scene.during("undo", lambda: undo_all(scene)),
+    }
+    judge(scene, phases)
+
+
+def test_a_consolidated_rule_hands_its_alerts_over_without_a_trace(start_scene: Callable[[Layout], Scene]) -> None:
+    scene = start_scene("consolidated")
+    phases = {
+        "edit": scene.during("edit", lambda: edit_all(scene)),
+        "undo": scene.during("undo", lambda: undo_all(scene)),
+    }
+    judge(scene, phases)
