@@ -1,14 +1,14 @@
 """A write that would stop any key from compiling is refused (DESIGN 4, *Last good*).
 
-Called inside the transaction of a write, after the rows were saved. A fault of the written rule itself is the caller's
-(InvalidPolicy); one that a write causes elsewhere, or that stands in something else, is a conflict naming the other rule.
-promtool has the last word on everything that was compiled.
+Called inside the transaction of a write, after the rows were saved. A fault of the written rule itself is the
+caller's (InvalidPolicy); one that a write causes elsewhere, or that stands in something else, is a conflict naming the
+other rule. promtool has the last word on everything that was compiled.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -20,7 +20,7 @@ from alerts.actions.layers import layer_of, load_layers, load_topology
 from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
 from alerts.domain import recordings, renderer, templating
-from alerts.domain.compiled import CompiledRule, KeyPlan
+from alerts.domain.compiled import CompiledRule, KeyPlan, Pairs
 from alerts.domain.compiler import compile_key, compile_policy
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
 from alerts.domain.layers import GLOBAL, KeyId, Layer, Topology
@@ -92,9 +92,12 @@ def check_template(template: AlertTemplate) -> None:
     expr = templating.neutral_query(template.query_template, layer.variables)
     rule = _standalone(replace(layer, query=expr, variables=(), default_config={}))
     if rule is not None:
-        texts = {name: tuple(sorted((config.get(name) or {}).items())) for name in ("labels", "annotations")}
-        texts = {name: tuple((key, value) for key, value in pairs if value) for name, pairs in texts.items()}
-        _judge([replace(rule, **texts)], {0: "/query_template"})
+        texts = replace(rule, labels=_pairs(config.get("labels")), annotations=_pairs(config.get("annotations")))
+        _judge([texts], {0: "/query_template"})
+
+
+def _pairs(texts: Mapping[str, str | None] | None) -> Pairs:
+    return tuple(sorted((name, text) for name, text in (texts or {}).items() if text))
 
 
 def layer_of_template(template: AlertTemplate) -> Layer:

@@ -24,7 +24,13 @@ from alerts.actions.lease import Lease
 from alerts.actions.wanted import WantedSet
 from alerts.adapters import read_back
 from alerts.adapters.failpoints import reach
-from alerts.adapters.prometheus import LifecycleDisabled, Prometheus, PrometheusError, PrometheusUnavailable, ReloadRefused
+from alerts.adapters.prometheus import (
+    LifecycleDisabled,
+    Prometheus,
+    PrometheusError,
+    PrometheusUnavailable,
+    ReloadRefused,
+)
 from alerts.adapters.promtool import PromtoolError, Refusal
 from alerts.adapters.release_store import Drift, ReleaseStore, StagedRelease, StoreError
 from alerts.adapters.written_rules import ExpectedFile, expect_bytes, expect_rendered
@@ -205,7 +211,7 @@ class Delivery:
         reach("rollback.after")
 
     def _restore(self) -> None:
-        """The set that was in place; when it was damaged or is gone, from the database; when there was none, no rules."""
+        """The set that was in place; a damaged or lost one from the database; where there was none, no rules."""
         try:
             if self.previous is not None:
                 self.store.activate(self.previous)
@@ -251,9 +257,7 @@ def mismatches(
 ) -> list[read_back.Mismatch]:
     """How what ``server`` has loaded differs from a wanted set."""
     loaded = server.rules()
-    return read_back.compare(
-        expected(wanted, changed), loaded, rule_dir=settings.PROMETHEUS_RULE_DIR, changed=changed
-    )
+    return read_back.compare(expected(wanted, changed), loaded, rule_dir=settings.PROMETHEUS_RULE_DIR, changed=changed)
 
 
 def expected(wanted: WantedSet, changed: Collection[str] | None) -> list[ExpectedFile]:

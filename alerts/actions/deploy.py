@@ -2,8 +2,8 @@
 
     look → compile → render → deliver → record → prune
 
-Level-triggered: it starts from the wanted state, never from a message, so calling it too often does nothing and calling it
-late loses nothing. Unchanged content is neither written nor loaded again.
+Level-triggered: it starts from the wanted state, never from a message, so calling it too often does nothing and calling
+it late loses nothing. Unchanged content is neither written nor loaded again.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def _failed(release: Release, state: ServerState, outcome: str, problems: list[P
 def retry_delay(failures: int) -> float:
     """Seconds until the next try: 1, 2, 4 … 60, with a quarter of jitter either way."""
     base = min(RETRY_CAP, 2.0 ** min(failures - 1, 10))
-    return base * random.uniform(0.75, 1.25)  # noqa: S311
+    return base * random.uniform(0.75, 1.25)
 
 
 def _version(delivery: Delivery) -> str:

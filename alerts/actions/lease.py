@@ -1,7 +1,7 @@
 """One writer per server (DESIGN 5): a lease in the database, taken by a conditional update.
 
-Law: who does not hold the lease does not write. A holder asks again before every step that changes something outside, so
-one that slept past its lease finds it gone and stops.
+Law: who does not hold the lease does not write. A holder asks again before every step that changes something outside,
+so one that slept past its lease finds it gone and stops.
 """
 
 from __future__ import annotations

@@ -1,20 +1,22 @@
 """The policy as the domain sees it, kept in memory and brought up to date by what changed since.
 
-A row carries the policy revision that last touched it, so a process that knows revision R reads only the rows above R, and the
-compiler goes through only their keys. Every process keeps one copy; the database stays the truth.
+A row carries the policy revision that last touched it, so a process that knows revision R reads only the rows above R,
+and the compiler goes through only their keys. Every process keeps one copy; the database stays the truth.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import cast
 
 from django.conf import settings
 from django.db.models import Max
 
 from alerts.actions.layers import load_layers, load_topology
 from alerts.domain.compiler import CompiledPolicy, Options, compile_policy
-from alerts.domain.layers import Layer, Policy, Topology
+from alerts.domain.layers import Policy, Topology
+from alerts.domain.layout import Layout
 from alerts.models import AlertRule, Group, Namespace, PolicyState
 
 
@@ -30,7 +32,7 @@ class CurrentPolicy:
 def options() -> Options:
     """How this installation compiles."""
     return Options(
-        layout=settings.PROMETHEUS_RULE_LAYOUT,
+        layout=cast(Layout, settings.PROMETHEUS_RULE_LAYOUT),
         determined_by=tuple(settings.DETERMINING_LABELS),
         base_url=settings.BASE_URL.rstrip("/"),
     )
@@ -47,7 +49,6 @@ class PolicyCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: CurrentPolicy | None = None
-        self._layers: dict[int, Layer] = {}
         self._topology: Topology | None = None
         self._topology_mark: tuple[object, ...] = ()
 
@@ -62,7 +63,7 @@ class PolicyCache:
     def forget(self) -> None:
         """Reads everything again at the next call."""
         with self._lock:
-            self._known, self._topology, self._layers = None, None, {}
+            self._known, self._topology = None, None
 
     def _refresh(self) -> CurrentPolicy:
         # Read between two looks at the revision: what changed in between is read again.
@@ -74,31 +75,28 @@ class PolicyCache:
             if known is not None and known.revision > revision:  # the database was put back
                 self._known, self._topology = None, None
                 known = None
-            self._update(known.revision if known else None)
+            policy = self._update(known)
             if PolicyState.current() != revision:
                 continue
-            assert self._topology is not None
-            policy = Policy(self._topology, tuple(self._layers.values()))
             compiled = compile_policy(policy, options(), known.compiled if known else None)
             self._known = CurrentPolicy(revision, policy, compiled)
             return self._known
 
-    def _update(self, since: int | None) -> None:
+    def _update(self, known: CurrentPolicy | None) -> Policy:
+        """The policy as it stands now, from what is known and the rows that changed since."""
         mark = _topology_mark()
-        if since is None or self._topology is None or mark != self._topology_mark:
+        if known is None or self._topology is None or mark != self._topology_mark:
             self._topology, self._topology_mark = load_topology(), mark
-            self._reload_layers()
-            return
-        changed = AlertRule.objects.filter(revision__gt=since)
-        for rule_id in changed.deleted().values_list("pk", flat=True):
-            self._layers.pop(rule_id, None)
-        for layer in load_layers(changed.living()):
-            self._layers[layer.rule_id] = layer
-        if len(self._layers) != AlertRule.objects.living().count():  # somebody deleted and purged in between
-            self._reload_layers()
-
-    def _reload_layers(self) -> None:
-        self._layers = {layer.rule_id: layer for layer in load_layers()}
+            return Policy(self._topology, tuple(load_layers()))
+        layers = {layer.rule_id: layer for layer in known.policy.layers}
+        changed = AlertRule.objects.filter(revision__gt=known.revision)
+        written = load_layers(changed.living())
+        touched = [*changed.deleted().values_list("pk", flat=True), *(layer.rule_id for layer in written)]
+        former = [layers.pop(rule_id) for rule_id in touched if rule_id in layers]
+        layers |= {layer.rule_id: layer for layer in written}
+        if len(layers) != AlertRule.objects.living().count():  # somebody deleted and purged in between
+            return Policy(self._topology, tuple(load_layers()))
+        return known.policy.edited(tuple(layers.values()), {layer.key_id for layer in (*former, *written)})
 
 
 def _topology_mark() -> tuple[object, ...]:

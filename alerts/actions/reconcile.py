@@ -1,4 +1,4 @@
-"""Looks whether a server still holds what it should, on disk and loaded, and heals what does not (DESIGN 5, *drift*)."""
+"""Looks whether a server still holds what it should, on disk and loaded, and heals what does not (DESIGN 5)."""
 
 from __future__ import annotations
 

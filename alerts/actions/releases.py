@@ -103,7 +103,7 @@ def abandon_unfinished(server: str) -> None:
     """Whoever was at these died in the middle; what they left is found out from disk and Prometheus."""
     loaded = ServerState.objects.filter(pk=server).values_list("loaded_release_id", flat=True).first()
     unfinished = Release.objects.filter(server=server, state__in=UNFINISHED, finished_at__isnull=True)
-    unfinished.exclude(pk=loaded).update(
+    unfinished.exclude(pk=loaded or 0).update(
         state=State.SUPERSEDED,
         finished_at=timezone.now(),
         errors=[{"code": "interrupted", "message": "the process died in the middle; another one took over"}],
@@ -147,7 +147,12 @@ def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
 def last_good_json(wanted: WantedSet) -> list[dict[str, Any]]:
     """The keys that stay as last compiled, since which release, and why."""
     return [
-        {"kind": key.kind, "key": key.key, "since_release": key.release_id, "why": [str(finding) for finding in key.why]}
+        {
+            "kind": key.kind,
+            "key": key.key,
+            "since_release": key.release_id,
+            "why": [str(finding) for finding in key.why],
+        }
         for key in wanted.kept
     ]
 
@@ -269,9 +274,9 @@ def _plain(value: object) -> object:
 
 def supersede_others(release: Release) -> None:
     """Only one release of a server is in force."""
-    Release.objects.filter(
-        state__in=IN_FORCE, server=release.server
-    ).exclude(pk=release.pk).update(state=State.SUPERSEDED)
+    Release.objects.filter(state__in=IN_FORCE, server=release.server).exclude(pk=release.pk).update(
+        state=State.SUPERSEDED
+    )
 
 
 _remembered: dict[tuple[str, KeyId], KeyPlan] = {}
@@ -295,9 +300,7 @@ def remember_compiled(release: Release, wanted: WantedSet) -> None:
             payload = [compiled_json.to_json(rule) for rule in plan.rules]
             if stored.get(key_id) != payload:
                 rows.append(
-                    CompiledKey(
-                        server=release.server, kind=key_id[0], key=key_id[1], release=release, payload=payload
-                    )
+                    CompiledKey(server=release.server, kind=key_id[0], key=key_id[1], release=release, payload=payload)
                 )
         CompiledKey.objects.bulk_create(
             rows,

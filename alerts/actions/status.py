@@ -26,7 +26,9 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "layout": settings.PROMETHEUS_RULE_LAYOUT,
         "revision": revision,
         "loaded_revision": state.loaded_revision,
-        "in_sync": state.pinned_release_id is None and state.loaded_revision == revision and releases.is_good(state)
+        "in_sync": state.pinned_release_id is None
+        and state.loaded_revision == revision
+        and releases.is_good(state)
         and not drift.any,
         "loaded_release": state.loaded_release_id,
         "content_hash": release.content_hash if release else None,
@@ -37,8 +39,8 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "reachable": not drift.unreachable,
         "drift": [*drift.on_disk, *drift.loaded],
         "warnings": [*(release.warnings if release else []), *_weaker()],
-        "error": state.last_error or ({"code": "prometheus_unavailable", "message": drift.unreachable}
-        if drift.unreachable else None),
+        "error": state.last_error
+        or ({"code": "prometheus_unavailable", "message": drift.unreachable} if drift.unreachable else None),
         "failures": state.failures,
         "retry_at": state.retry_at,
         "checked_at": state.checked_at,

@@ -81,9 +81,7 @@ def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server
     )
 
 
-def kept_keys(
-    broken: Mapping[KeyId, tuple[Finding, ...]], current: CurrentPolicy, server: str
-) -> tuple[KeptKey, ...]:
+def kept_keys(broken: Mapping[KeyId, tuple[Finding, ...]], current: CurrentPolicy, server: str) -> tuple[KeptKey, ...]:
     """The last good compile of the broken keys, and of the recordings which those rules read."""
     kept = {key_id: _kept(key_id, findings, _stored(key_id, server)) for key_id, findings in sorted(broken.items())}
     read = _read_by(rule for key in kept.values() for rule in key.rules)

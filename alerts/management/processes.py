@@ -20,7 +20,7 @@ def start(arguments: Sequence[str], environment: dict[str, str] | None = None) -
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
     )
 
 

@@ -1,6 +1,7 @@
 """The worker: sees that the policy moved on, lets a burst of edits settle, and deploys; reconciles now and then.
 
-It asks for the wanted state a few times a second (one indexed row) instead of waiting for messages, so there is none to lose.
+It asks for the wanted state a few times a second (one indexed row) instead of waiting for messages, so none can be
+lost.
 """
 
 from __future__ import annotations

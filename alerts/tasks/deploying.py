@@ -1,4 +1,4 @@
-"""The deploy as a Celery task, for installations with a broker. The database stays the truth; a task only wakes somebody."""
+"""The deploy as a Celery task. The database stays the truth; a task only wakes somebody."""
 
 from __future__ import annotations
 

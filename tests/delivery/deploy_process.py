@@ -1,4 +1,4 @@
-"""A control plane's process for tests that kill it: `deploy_process.py edit N` edits and deploys, `deploy` only deploys.
+"""A control plane's process for tests to kill: `deploy_process.py edit N` edits and deploys, `deploy` only deploys.
 
 Prints one line of JSON: what it ended with. Run with the environment of the installation it belongs to.
 """
@@ -17,9 +17,9 @@ import django
 
 django.setup()
 
-from alerts.actions import rules
-from alerts.actions.deploy import deploy
-from alerts.models import AlertRule, PolicyState
+from alerts.actions import rules  # noqa: E402 - only now is Django ready
+from alerts.actions.deploy import deploy  # noqa: E402
+from alerts.models import AlertRule, PolicyState  # noqa: E402
 
 
 def edit(value: int) -> None:

@@ -129,9 +129,7 @@ def test_a_prometheus_without_lifecycle_is_named_as_such(
     assert "--web.enable-lifecycle" in release.errors[0]["message"]
 
 
-def test_without_promtool_it_works_and_says_that_it_is_weaker(
-    server: PrometheusServer, product: Any
-) -> None:
+def test_without_promtool_it_works_and_says_that_it_is_weaker(server: PrometheusServer, product: Any) -> None:
     product.PROMTOOL_PATH = None
     rules.create({"name": "Down", "query_template": "up == 0"})
     release = delivered(deploy("test"))

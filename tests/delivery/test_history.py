@@ -18,7 +18,11 @@ def test_old_releases_go_with_the_bytes_only_they_held(
 ) -> None:
     monkeypatch.setattr(releases, "HISTORY", 2)
     rule = AlertRule.objects.get()
-    kept = [delivered(deploy("test")) for value in range(1, 5) if rules.update(rule.pk, {"query_template": f"up == {value}"})]
+    kept = [
+        delivered(deploy("test"))
+        for value in range(1, 5)
+        if rules.update(rule.pk, {"query_template": f"up == {value}"})
+    ]
     assert FileContent.objects.count() == 5
     releases.forget_old(DEFAULT_SERVER)
     assert set(Release.objects.values_list("pk", flat=True)) == {release.pk for release in kept[-2:]}
@@ -26,9 +30,7 @@ def test_old_releases_go_with_the_bytes_only_they_held(
     assert reconcile.reconcile().changed is False
 
 
-def test_a_release_that_somebody_else_loads_is_verified_when_it_is_seen(
-    server: PrometheusServer, product: Any
-) -> None:
+def test_a_release_that_somebody_else_loads_is_verified_when_it_is_seen(server: PrometheusServer, product: Any) -> None:
     product.PROMETHEUS_RELOAD_ENABLED = False
     rules.create({"name": "Down", "query_template": "up == 0"})
     release = deploy("test").release

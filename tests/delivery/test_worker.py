@@ -30,7 +30,9 @@ class ControlPlane:
         self.environment = environment
         self.session = requests.Session()
         self.session.trust_env = False
-        self.session.headers["Authorization"] = f"Bearer {self.manage('create_api_token', '--user', 'test', '--role', 'admin')}"
+        self.session.headers["Authorization"] = (
+            f"Bearer {self.manage('create_api_token', '--user', 'test', '--role', 'admin')}"
+        )
 
     def manage(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
@@ -146,7 +148,9 @@ def test_a_second_start_finds_everything_as_it_was(
     before = len(control_plane.releases())
     control_plane.process.stop()
     again = run_process(
-        [sys.executable, "manage.py", "up", "--port", "0", "--workers", "1"], env=control_plane.environment, name="again"
+        [sys.executable, "manage.py", "up", "--port", "0", "--workers", "1"],
+        env=control_plane.environment,
+        name="again",
     )
     control_plane.url = again.expect(r"^ready (http://\S+)$", timeout=60).group(1)
     assert "First start" not in again.output
