@@ -17,7 +17,7 @@ from alerts.domain import recordings
 from alerts.domain.compiled import CompiledRule, KeyPlan
 from alerts.domain.errors import Finding, PolicyError
 from alerts.domain.key_compiler import KeyCompiler, Options
-from alerts.domain.layers import KeyId, Layer, Policy, Position, Topology
+from alerts.domain.layers import KeyId, Layer, Policy, Topology
 
 __all__ = ["CompiledPolicy", "Options", "compile_key", "compile_policy"]
 
@@ -68,13 +68,3 @@ def compile_policy(policy: Policy, options: Options, previous: CompiledPolicy | 
     problems = {key_id: plan.findings for key_id, plan in plans.items() if plan.findings}
     problems.update(recordings.problems(plans))
     return CompiledPolicy(policy.topology, options, plans, problems)
-
-
-def everything_at(compiled: CompiledPolicy, position: Position) -> dict[KeyId, tuple[CompiledRule, ...]]:
-    """The compiled rules in force at one position, by key."""
-    found = {}
-    for key_id, plan in compiled.plans.items():
-        piece = plan.piece(position)
-        if piece is not None:
-            found[key_id] = (piece[0],)
-    return found
