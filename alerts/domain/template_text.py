@@ -19,7 +19,8 @@ _COMMENT_BEGINS = re.compile(r"\{\{(?:-[ \t\r\n]+)?/\*")
 _COMMENT = re.compile(r"\{\{(?:-[ \t\r\n]+)?/\*.*?\*/(?:[ \t\r\n]+-)?\}\}", re.DOTALL)
 _STRING = r'"(?:[^"\\\n]|\\[^\n])*+"|`[^`]*+`|' + r"'(?:[^'\\\n]|\\[^\n])*+'"
 _STRINGS = re.compile(_STRING)
-_ACTION = re.compile(rf"\{{\{{((?:{_STRING}|[^\"`'}}]|\}}(?!\}}))*+)\}}\}}")
+# Not possessive outside: Python before 3.11.5 loses such a group with a look-ahead inside.
+_ACTION = re.compile(rf"\{{\{{((?:{_STRING}|[^\"`'}}]|\}}(?!\}}))*)\}}\}}")
 _PLACEHOLDER = re.compile(r"(-[ \t\r\n]+|[ \t\r\n]*)\.([a-z][a-z0-9_]*)([ \t\r\n]+-|[ \t\r\n]*)")
 _FIELD_LEFT = re.compile(r"(?<![A-Za-z0-9_)\]])\.([a-z][A-Za-z0-9_]*)")
 _DOLLAR = re.compile(r"\$[A-Za-z0-9_]*")

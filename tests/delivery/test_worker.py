@@ -131,13 +131,16 @@ def test_two_workers_at_once_do_not_get_in_each_others_way(
 
 
 def test_up_stops_cleanly_and_leaves_nothing_running(control_plane: ControlPlane) -> None:
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(control_plane.process.pid)], capture_output=True, text=True, check=True
-    ).stdout.split()
+    parent = control_plane.process.pid
+    children = [
+        process
+        for process in Path("/proc").iterdir()
+        if process.name.isdigit() and f"\nPPid:\t{parent}\n" in (process / "status").read_text()
+    ]
     assert len(children) == 2
     control_plane.process.send(signal.SIGTERM)
     assert control_plane.process.wait(30) == 0
-    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    assert not [child for child in children if child.exists()]
 
 
 def test_a_second_start_finds_everything_as_it_was(
