@@ -11,22 +11,23 @@ from dataclasses import dataclass
 from typing import cast
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from alerts.actions.layers import load_layers, load_topology
 from alerts.domain.compiler import CompiledPolicy, Options, compile_policy
-from alerts.domain.layers import Policy, Topology
+from alerts.domain.layers import Policy
 from alerts.domain.layout import Layout
-from alerts.models import AlertRule, Group, Namespace, PolicyState
+from alerts.models import AlertRule, Group, Namespace, PolicyState, Target
 
 
 @dataclass(frozen=True, eq=False)
 class CurrentPolicy:
-    """The policy at one revision, with its compile."""
+    """The policy at one revision, with its compile. ``mark`` tells states of its topology apart."""
 
     revision: int
     policy: Policy
     compiled: CompiledPolicy
+    mark: tuple[object, ...] = ()
 
 
 def options() -> Options:
@@ -49,8 +50,6 @@ class PolicyCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: CurrentPolicy | None = None
-        self._topology: Topology | None = None
-        self._topology_mark: tuple[object, ...] = ()
 
     def current(self) -> CurrentPolicy:
         """The policy at the latest committed revision (or a later one, when somebody writes meanwhile)."""
@@ -63,7 +62,7 @@ class PolicyCache:
     def forget(self) -> None:
         """Reads everything again at the next call."""
         with self._lock:
-            self._known, self._topology = None, None
+            self._known = None
 
     def _refresh(self) -> CurrentPolicy:
         # Read between two looks at the revision: what changed in between is read again.
@@ -72,31 +71,28 @@ class PolicyCache:
             known = self._known
             if known is not None and known.revision == revision and known.compiled.options == options():
                 return known
-            if known is not None and known.revision > revision:  # the database was put back
-                self._known, self._topology = None, None
+            mark = _topology_mark()
+            if known is not None and (known.revision > revision or known.mark != mark):  # older: it was put back
                 known = None
-            policy = self._update(known)
+            policy = _brought_up_to_date(known) if known else load()
             if PolicyState.current() != revision:
                 continue
             compiled = compile_policy(policy, options(), known.compiled if known else None)
-            self._known = CurrentPolicy(revision, policy, compiled)
+            self._known = CurrentPolicy(revision, policy, compiled, mark)
             return self._known
 
-    def _update(self, known: CurrentPolicy | None) -> Policy:
-        """The policy as it stands now, from what is known and the rows that changed since."""
-        mark = _topology_mark()
-        if known is None or self._topology is None or mark != self._topology_mark:
-            self._topology, self._topology_mark = load_topology(), mark
-            return Policy(self._topology, tuple(load_layers()))
-        layers = {layer.rule_id: layer for layer in known.policy.layers}
-        changed = AlertRule.objects.filter(revision__gt=known.revision)
-        written = load_layers(changed.living())
-        touched = [*changed.deleted().values_list("pk", flat=True), *(layer.rule_id for layer in written)]
-        former = [layers.pop(rule_id) for rule_id in touched if rule_id in layers]
-        layers |= {layer.rule_id: layer for layer in written}
-        if len(layers) != AlertRule.objects.living().count():  # somebody deleted and purged in between
-            return Policy(self._topology, tuple(load_layers()))
-        return known.policy.edited(tuple(layers.values()), {layer.key_id for layer in (*former, *written)})
+
+def _brought_up_to_date(known: CurrentPolicy) -> Policy:
+    """The policy as it stands now; only rows that changed since are read. The topology must be the same."""
+    layers = {layer.rule_id: layer for layer in known.policy.layers}
+    changed = AlertRule.objects.filter(revision__gt=known.revision)
+    written = load_layers(changed.living())
+    touched = [*changed.deleted().values_list("pk", flat=True), *(layer.rule_id for layer in written)]
+    former = [layers.pop(rule_id) for rule_id in touched if rule_id in layers]
+    layers |= {layer.rule_id: layer for layer in written}
+    if len(layers) != AlertRule.objects.living().count():  # somebody deleted and purged in between
+        return Policy(known.policy.topology, tuple(load_layers()))
+    return known.policy.edited(tuple(layers.values()), {layer.key_id for layer in (*former, *written)})
 
 
 def _topology_mark() -> tuple[object, ...]:
