@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -130,13 +131,17 @@ def test_two_workers_at_once_do_not_get_in_each_others_way(
     assert second.running
 
 
+def children_of(parent: int) -> list[Path]:
+    found = []
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            if process.name.isdigit() and f"\nPPid:\t{parent}\n" in (process / "status").read_text():
+                found.append(process)
+    return found
+
+
 def test_up_stops_cleanly_and_leaves_nothing_running(control_plane: ControlPlane) -> None:
-    parent = control_plane.process.pid
-    children = [
-        process
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit() and f"\nPPid:\t{parent}\n" in (process / "status").read_text()
-    ]
+    children = children_of(control_plane.process.pid)
     assert len(children) == 2
     control_plane.process.send(signal.SIGTERM)
     assert control_plane.process.wait(30) == 0
