@@ -154,7 +154,8 @@ class StrictSerializer(serializers.Serializer):
             raise serializers.ValidationError(faults) from None
         if faults:
             raise serializers.ValidationError(faults)
-        return dict(values)
+        as_sent = (self.fields[name].source for name in data)
+        return {name: values[name] for name in as_sent if name in values} | dict(values)
 
 
 class RowSerializer(StrictSerializer):
