@@ -6,7 +6,7 @@ layers and the *topology* (which namespaces and groups there are).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -125,6 +125,10 @@ class Topology:
         return {(group.namespace, group.value): group.parent for group in self.groups}
 
     @cached_property
+    def _depths(self) -> dict[tuple[str, str], int]:
+        return {place: len(self.lineage(*place)) - 1 for place in self._parents}
+
+    @cached_property
     def _subtrees(self) -> dict[tuple[str, str], frozenset[str]]:
         below: dict[tuple[str, str], set[str]] = {}
         for group in self.groups:
@@ -143,7 +147,7 @@ class Topology:
 
     def depth(self, namespace: str, value: str) -> int:
         """0 for a root group."""
-        return len(self.lineage(namespace, value)) - 1
+        return self._depths.get((namespace, value), 0)
 
     def subtree(self, namespace: str, value: str) -> frozenset[str]:
         """The label values of a group and everything below it."""
@@ -201,11 +205,28 @@ class Policy:
     @cached_property
     def by_key(self) -> dict[KeyId, tuple[Layer, ...]]:
         """Each key's layers, strongest first."""
+        return dict(sorted(self._grouped(self.layers).items()))
+
+    def edited(self, layers: tuple[Layer, ...], keys: Set[KeyId]) -> Policy:
+        """The policy with these layers instead, which differ from its own in ``keys`` only: the others stay grouped."""
+        after = Policy(self.topology, layers)
+        changed = self._grouped(layer for layer in layers if layer.key_id in keys)
+        by_key = {key_id: changed.get(key_id, known) for key_id, known in self.by_key.items()}
+        if changed.keys() - by_key.keys():
+            by_key = dict(sorted((by_key | changed).items()))
+        for key_id in keys - changed.keys():
+            by_key.pop(key_id, None)
+        after.__dict__["by_key"] = by_key
+        return after
+
+    def _grouped(self, layers: Iterable[Layer]) -> dict[KeyId, tuple[Layer, ...]]:
         found: dict[KeyId, list[Layer]] = {}
-        for layer in self.layers:
+        for layer in layers:
             found.setdefault(layer.key_id, []).append(layer)
         strength = self.topology.strength
         return {
             key_id: tuple(sorted(layers, key=lambda layer: (strength(layer), layer.scope), reverse=True))
-            for key_id, layers in sorted(found.items())
+            if len(layers) > 1
+            else (layers[0],)
+            for key_id, layers in found.items()
         }
