@@ -85,7 +85,9 @@ class PolicyCache:
 def _brought_up_to_date(known: CurrentPolicy) -> Policy:
     """The policy as it stands now; only rows that changed since are read. The topology must be the same."""
     layers = {layer.rule_id: layer for layer in known.policy.layers}
-    changed = AlertRule.objects.filter(revision__gt=known.revision)
+    # A rule at a target says its hostname, which may change without the rule.
+    targets = Target.objects.filter(revision__gt=known.revision)
+    changed = AlertRule.objects.filter(Q(revision__gt=known.revision) | Q(target__in=targets))
     written = load_layers(changed.living())
     touched = [*changed.deleted().values_list("pk", flat=True), *(layer.rule_id for layer in written)]
     former = [layers.pop(rule_id) for rule_id in touched if rule_id in layers]

@@ -20,9 +20,7 @@ EDITS = {
     "a rule changes": lambda world: rules.update(world.rule.pk, {"query_template": "load1 > 5"}),
     "a rule goes": lambda world: rules.delete([world.rule.pk]),
     "a rule comes back": lambda world: (rules.delete([world.rule.pk]), rules.restore([world.rule.pk])),
-    "a rule moves to a target": lambda world: rules.update(
-        world.rule.pk, {"group_id": None, "target_id": world.web.pk}
-    ),
+    "a rule moves": lambda world: rules.update(world.rule.pk, {"group_id": None, "namespace_id": world.stage.pk}),
     "a target is renamed": lambda world: targets.update(world.web.pk, {"hostname": "web-2"}),
     "a target moves": lambda world: targets.update(world.web.pk, {"groups": [world.live.pk]}),
     "a namespace is renamed": lambda world: namespaces.update(world.site.pk, {"name": "place"}),
