@@ -8,6 +8,7 @@ node. The label order is fixed, so the result is canonical: it does not depend o
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import reduce
 from operator import itemgetter
 from typing import Any
 
@@ -223,7 +224,26 @@ def boxes(root: Any, layers: Sequence[Layer], wanted: Callable[[Any], bool]) -> 
         walk(node.rest, (*path, (node.label, Condition(False, frozenset(node.table)))))
 
     walk(root, ())
-    return found
+    return {outcome: united(regions) for outcome, regions in found.items()}
+
+
+def united(regions: list[Region]) -> list[Region]:
+    """Disjoint boxes as fewer ones: two that differ in one label's condition only are one box."""
+    before = 0
+    while len(regions) > 1 and len(regions) != before:
+        before = len(regions)
+        for label in sorted({label for region in regions for label in region.labels}):
+            alike: dict[Hashable, list[Region]] = {}
+            for region in regions:
+                others = tuple(pair for pair in region.conditions if pair[0] != label)
+                alike.setdefault(others, []).append(region)
+            regions = [same[0] if len(same) == 1 else _along(label, same) for same in alike.values()]
+    return regions
+
+
+def _along(label: str, regions: list[Region]) -> Region:
+    whole = reduce(Condition.union, (region.condition(label) for region in regions))
+    return Region.of({**dict(regions[0].conditions), label: whole})
 
 
 def too_many(layers: Sequence[Layer]) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ from alerts.domain.compiled import Branch, Chain, CompiledRule, Contradiction, K
 from alerts.domain.errors import Finding, PolicyConflict, PromqlError
 from alerts.domain.layers import Layer, Topology
 from alerts.domain.layout import Layout
-from alerts.domain.placement import Placement, Placer, Shape
+from alerts.domain.placement import Placement, Placer
 from alerts.domain.promql.expression import Expression, parse
 from alerts.domain.promql.injection import inject
 from alerts.domain.promql.metrics import metrics_read
@@ -31,8 +31,12 @@ class Options:
     base_url: str = ""
 
 
-Outcome = tuple[Chain, int]
-"""The chain that stands for all with the same content, and the layer whose scope must stay whole (-1: none must)."""
+Shape = Hashable | None
+"""All of a rule that cannot change hands silently: name, labels, ``for``, annotations, … but not its query."""
+
+Outcome = tuple[Chain, Chain]
+"""The chain that stands for all with the same content, and the layers over whose scopes it must be evaluated as one thing
+(none where it may be cut freely)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class KeyCompiler:
         self.layers = layers
         self.options = options
         self.key_id = layers[0].key_id
+        self.kind = layers[0].kind
         self.determined_by = (topology.target_label, *options.determined_by)
         self._rules: dict[Chain, EffectiveRule | None] = {}
         self._enabled: dict[Chain, bool] = {}
@@ -136,17 +141,19 @@ class KeyCompiler:
     # -- place -----------------------------------------------------------------------------------------------------
 
     def _shape_of(self, chain: Chain) -> Shape:
-        """All that tells rules apart for Alertmanager and ``for``; a query only where it must not be joined."""
+        """All that tells rules apart for Alertmanager and ``for``.
+
+        A query is part of it only where its author lets it be cut although it must be evaluated as one thing: then nobody
+        can say which series its pieces yield, and nothing else joins it.
+        """
         known = self._shapes.get(chain, False)
         if known is not False:
             return known
         rule = self._resolve(chain)
         shape: Shape = None
         if rule is not None:
-            try:
-                joinable = splitting.is_joinable(self.key_id[0], rule, self._labels, self.determined_by)
-            except PromqlError:
-                joinable = False
+            by_force = rule.allow_split or rule.partition_by
+            alone = by_force and not self._may_be_cut(chain, self.topology.position_labels)
             shape = (
                 rule.name,
                 rule.labels,
@@ -155,30 +162,54 @@ class KeyCompiler:
                 rule.annotations,
                 rule.interval,
                 rule.partition_by,
-                None if joinable else (rule.expr, rule.unscoped),
+                (rule.expr, rule.unscoped) if alone else None,
             )
         self._shapes[chain] = shape
         return shape
+
+    def _may_be_cut(self, chain: Chain, labels: Iterable[str]) -> bool:
+        return splitting.may_be_cut(self.kind, self._rule(chain), labels, self.determined_by)
+
+    def _interchangeable(self, chain: Chain, part: Chain) -> bool:
+        """Whether the layers that ``part`` lacks change nothing, or only a query that may be cut along their labels."""
+        if self._shape_of(chain) != self._shape_of(part) or not self._enabled[part]:
+            return False
+        if self._is_same_query(chain, part):
+            return True
+        left_out = {self.topology.label(self.layers[index].scope) for index in chain if index not in part}
+        return self._may_be_cut(chain, sorted(label for label in left_out if label is not None))
+
+    def _is_same_query(self, chain: Chain, part: Chain) -> bool:
+        rule, other = self._rule(chain), self._rule(part)
+        same = (rule.expr, rule.unscoped) == (other.expr, other.unscoped)
+        return same and self._owners[chain] is self._owners[part]
+
+    def _made_by(self, chain: Chain) -> Chain:
+        """The layers that made the rule what it is; stronger ones at its position changed nothing."""
+        for length in range(1, len(chain)):
+            part = chain[-length:]
+            if self._shape_of(part) == self._shape_of(chain) and self._is_same_query(chain, part):
+                return part
+        return chain
 
     def _emit(self, plan: KeyPlan, root: object, chains: list[Chain]) -> None:
         if not chains:
             return
         self._labels = splitting.labels_tested(root)
-        placer = Placer(self.topology, self.layers, self._shape_of)
-
-        def first(chain: Chain) -> Placement:
-            joins = self.options.layout == "consolidated" and self._is_joinable(chain)
-            return placer.at_shape(chain) if joins else placer.at_strongest(chain)
-
-        attempts = (first, placer.at_strongest, placer.in_full)
+        placer = Placer(self.topology, self.layers, self._interchangeable)
+        ways = [placer.at_shape, placer.at_strongest, placer.in_full]
+        if self.options.layout == "per-scope":
+            del ways[0]
         attempt = dict.fromkeys(chains, 0)
-        for _ in range(len(attempts)):
-            placements = {chain: attempts[attempt[chain]](chain) for chain in chains}
-            crowded = self._try(plan, root, placements)
+        while True:
+            placements = {chain: ways[attempt[chain]](chain) for chain in chains}
+            crowded = [chain for chain in self._try(plan, root, placements) if attempt[chain] + 1 < len(ways)]
             if not crowded:
-                return
+                break
             for chain in crowded:
-                attempt[chain] = min(attempt[chain] + 1, len(attempts) - 1)
+                attempt[chain] += 1
+        if plan.rules or self._findings:
+            return
         self._report(
             Finding(
                 "too_many_branches",
@@ -195,8 +226,9 @@ class KeyCompiler:
         for chain, placement in placements.items():
             rule = self._rule(chain)
             content = (placement.label, placement.scope, self._shape_of(chain), rule.expr, rule.unscoped)
-            # Pieces that must stay whole are told apart by their scope, so each can be compared with it.
-            outcome_of[chain] = (leaders.setdefault(content, chain), -1 if self._is_joinable(chain) else chain[0])
+            # Pieces that must stay whole are told apart by what made them, to be compared with that.
+            whole = () if self._may_be_cut(chain, self._labels) else self._made_by(chain)
+            outcome_of[chain] = (leaders.setdefault(content, chain), whole)
         merged = diagram.relabel(root, outcome_of.get, self.layers)
         boxes = diagram.boxes(merged, self.layers, lambda outcome: outcome is not None)
 
@@ -206,10 +238,10 @@ class KeyCompiler:
             leader, whole = outcome
             rule = self._rule(leader)
             expression = parse(rule.expr)
-            if whole >= 0:
-                source = self.layers[whole]
+            if whole:
+                sources = [self.layers[index] for index in whole]
                 self._report(
-                    *splitting.split_findings(self.topology, self.layers, source, rule, regions, self.determined_by)
+                    *splitting.split_findings(self.topology, self.layers, sources, rule, regions, self.determined_by)
                 )
             placement = placements[leader]
             for region in regions:
@@ -224,15 +256,22 @@ class KeyCompiler:
                     classes.setdefault(name, []).append(Piece(leader, outcome, part, static))
         if self._findings:
             return []
+        for pieces in classes.values():
+            self._check_scattered(pieces)
+        if self._findings:
+            return []
         crowded = {piece.outcome for pieces in classes.values() if len(pieces) > MAX_BRANCHES for piece in pieces}
         if crowded:
             return [chain for chain, outcome in outcome_of.items() if outcome in crowded]
         self._finish(plan, classes, placements, outcome_of, dropped)
         return []
 
-    def _is_joinable(self, chain: Chain) -> bool:
-        shape = self._shape_of(chain)
-        return isinstance(shape, tuple) and shape[-1] is None
+    def _check_scattered(self, pieces: list[Piece]) -> None:
+        leader, whole = pieces[0].outcome
+        rule = self._rule(leader)
+        if whole and 1 < len(pieces) <= MAX_BRANCHES and (rule.allow_split or rule.partition_by):
+            regions = [piece.region for piece in pieces]
+            self._report(*splitting.scattered_findings(self.layers[whole[0]], rule, regions, self.determined_by))
 
     # -- emit ------------------------------------------------------------------------------------------------------
 
@@ -273,7 +312,7 @@ class KeyCompiler:
     def _compiled(
         self, placement: Placement, rule: EffectiveRule, static: Pairs, branches: tuple[Branch, ...]
     ) -> CompiledRule:
-        kind, key = self.key_id
+        kind, key = self.kind, self.key_id[1]
         expr = branches[0].expr if len(branches) == 1 else joined([branch.expr for branch in branches])
         if len(expr.encode()) > MAX_COMPILED:
             raise PolicyConflict(

@@ -9,7 +9,7 @@ Safety laws kept here:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from alerts.domain.compiled import Pairs
 from alerts.domain.diagram import Node
@@ -47,12 +47,8 @@ def why_whole(
     return reason
 
 
-def is_joinable(
-    kind: Kind, rule: EffectiveRule, labels: Collection[str], determined_by: Collection[str]
-) -> bool:
+def may_be_cut(kind: Kind, rule: EffectiveRule, labels: Iterable[str], determined_by: Collection[str]) -> bool:
     """Whether pieces of this rule, told apart by ``labels``, may be split and united freely."""
-    if not labels:
-        return True
     expression = parse(rule.expr)
     return all(why_whole(kind, rule, expression, label, determined_by) is None for label in labels)
 
@@ -60,52 +56,60 @@ def is_joinable(
 def split_findings(
     topology: Topology,
     layers: Sequence[Layer],
-    source: Layer,
+    sources: Sequence[Layer],
     rule: EffectiveRule,
     regions: Sequence[Region],
     determined_by: Collection[str],
 ) -> list[Finding]:
-    """Objections to evaluating ``rule``, in force from ``source``, over ``regions`` instead of its whole scope."""
-    whole = scope_condition(topology, source)
-    partitioned = {topology.namespace_by_name[name].label for name in rule.partition_by if name in topology.namespace_by_name}
+    """Objections to evaluating ``rule``, made by ``sources`` (strongest first), over less than their scopes."""
+    if rule.allow_split and sources[0].kind == "alerting":
+        return []
+    scopes = {scope_condition(topology, source) for source in sources}
     cut = {
-        label
-        for region in regions
-        for label, condition in region.conditions
-        if whole is None or (label, condition) != whole
-    }
+        label for region in regions for label, condition in region.conditions if (label, condition) not in scopes
+    } - set(partition_labels(topology, rule))
     expression = parse(rule.expr)
     findings = []
-    for label in sorted(cut - partitioned):
-        reason = why_whole(source.kind, rule, expression, label, determined_by)
-        if reason is None or (rule.allow_split and source.kind == "alerting"):
+    for label in sorted(cut):
+        reason = why_whole(sources[0].kind, rule, expression, label, determined_by)
+        if reason is None:
             continue
-        cutters = [layer for layer in layers if layer is not source and topology.label(layer.scope) == label]
+        cutters = [layer for layer in layers if layer not in sources and topology.label(layer.scope) == label]
         others = ", ".join(f"rule {layer.rule_id} at {layer.scope}" for layer in cutters[:5])
         findings.append(
             Finding(
                 "would_split",
-                f"{rule.name!r} at {source.scope} (rule {source.rule_id}) is evaluated over its whole scope: {reason}; "
-                f"{others or 'another layer'} would change what it counts",
+                f"{rule.name!r} at {sources[0].scope} (rule {sources[0].rule_id}) is evaluated over its whole scope: "
+                f"{reason}; {others or 'another layer'} would change what it counts",
                 hint="set partition_by or allow_split on the broader rule, or keep the label in its grouping",
-                key=source.key,
-                rule_id=source.rule_id,
-            )
-        )
-    if not findings and len(regions) > 1 and not partitioned and any(
-        why_whole(source.kind, rule, expression, label, determined_by) for label in sorted(cut)
-    ):
-        findings.append(
-            Finding(
-                "would_split",
-                f"what is left of {rule.name!r} at {source.scope} (rule {source.rule_id}) is {len(regions)} separate regions, "
-                "and its query cannot be evaluated in pieces",
-                hint="let the narrower layers use labels of one namespace only",
-                key=source.key,
-                rule_id=source.rule_id,
+                key=sources[0].key,
+                rule_id=sources[0].rule_id,
             )
         )
     return findings
+
+
+def scattered_findings(
+    source: Layer, rule: EffectiveRule, regions: Sequence[Region], determined_by: Collection[str]
+) -> list[Finding]:
+    """Objections to joining ``regions`` of a rule that allows to be split: ``or`` would hide one piece behind another."""
+    expression = parse(rule.expr)
+    labels = sorted({label for region in regions for label in region.labels})
+    free = [label for label in labels if why_whole(source.kind, rule, expression, label, determined_by) is None]
+    for index, region in enumerate(regions):
+        for other in regions[index + 1 :]:
+            if not any(region.condition(label).intersect(other.condition(label)).is_empty for label in free):
+                return [
+                    Finding(
+                        "would_split",
+                        f"what is left of {rule.name!r} at {source.scope} (rule {source.rule_id}) are {len(regions)} "
+                        f"separate regions, among them {region} and {other}; its query cannot tell them apart",
+                        hint="let the narrower layers use labels of one namespace only",
+                        key=source.key,
+                        rule_id=source.rule_id,
+                    )
+                ]
+    return []
 
 
 def scope_condition(topology: Topology, layer: Layer) -> tuple[str, Condition] | None:
@@ -167,6 +171,12 @@ def excluded_by_query(expression: Expression, region: Region, unscoped: Collecti
             return None
         clash = clash or found
     return clash
+
+
+def partition_labels(topology: Topology, rule: EffectiveRule) -> list[str]:
+    """The labels of the namespaces that ``rule`` is partitioned by."""
+    known = topology.namespace_by_name
+    return [known[name].label for name in rule.partition_by if name in known]
 
 
 def partitions(topology: Topology, rule: EffectiveRule, region: Region) -> Iterator[tuple[Region, Pairs]]:

@@ -126,14 +126,12 @@ def test_a_partition_label_says_where_the_piece_reads(policy: Policy, layout: La
 
 
 @both_layouts
-@given(policy=strategies.policies())
-def test_evaluating_in_pieces_loses_and_adds_nothing(policy: Policy, layout: Layout) -> None:
-    """Prometheus' view of it: one sample at each position, every rule evaluated, against the folds evaluated whole."""
+@given(policy=strategies.policies(), chance=st.randoms(use_true_random=False))
+def test_evaluating_in_pieces_loses_and_adds_nothing(policy: Policy, chance: random.Random, layout: Layout) -> None:
+    """Prometheus' view of it: a few targets, every rule evaluated, against the folds evaluated whole."""
     told = Oracle(policy)
     compiled = compile_policy(policy, Options(layout=layout))
-    samples: list[tuple[Position, Sample]] = [
-        (position, (labels_of(position.items()), float(1 + index % 4))) for index, position in enumerate(told.positions)
-    ]
+    samples = [(position, sample) for position in targets(told, chance) for sample in series_of(position, chance)]
     for key_id, plan in healthy(compiled).items():
         rules = {told.rule(key_id, position) for position in told.positions}
         if any(rule and (rule.allow_split or rule.partition_by) for rule in rules):
@@ -156,9 +154,29 @@ def test_evaluating_in_pieces_loses_and_adds_nothing(policy: Policy, layout: Lay
         assert actual == expected
 
 
+def targets(told: Oracle, chance: random.Random) -> list[Position]:
+    """Each host at one position, as the product has it: those that rules mention and one nobody mentions everywhere."""
+    hosts = {position["target"] for position in told.positions}
+    return [
+        chance.choice(there) if host != oracle.OTHER else position
+        for host in sorted(hosts - {""})
+        for there in [[position for position in told.positions if position["target"] == host]]
+        for position in (there if host == oracle.OTHER else there[:1])
+    ]
+
+
+def series_of(position: Position, chance: random.Random) -> list[Sample]:
+    """Two series of the metric ``m``. ``instance`` tells hosts apart, also those that nobody mentions."""
+    labels = dict(position)
+    if labels["target"] == oracle.OTHER:
+        labels["target"] = f"host in {[*position.values()]}"
+    labels["instance"] = labels["target"] + ":9100"
+    return [(labels_of({**labels, "disk": disk}.items()), float(chance.randint(1, 4))) for disk in ("a", "b")]
+
+
 def _giver(told: Oracle, chain: list[Layer]) -> Layer:
     """The layer that made the rule what it is at a position: stronger ones there changed nothing about it."""
-    while len(chain) > 1 and told.rule_of(chain[:-1]) == told.rule_of(chain):
+    while len(chain) > 1 and chain[-1].query is None and told.rule_of(chain[:-1]) == told.rule_of(chain):
         chain = chain[:-1]
     return chain[-1]
 
