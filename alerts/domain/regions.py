@@ -17,7 +17,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """"Value in set" (``include``) or "value not in set", for one label; an absent label has the value ""."""
+    """Value in set (``include``), or value not in set, for one label; an absent label has the value ""."""
 
     include: bool
     values: frozenset[str]

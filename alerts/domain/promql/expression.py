@@ -6,6 +6,7 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import promql_parser as library
@@ -26,6 +27,8 @@ from alerts.domain.promql.selectors import Found, find_selectors
 
 _REMEMBERED = 4096
 _REMEMBERED_OF_EACH = 64
+_MAX_REGEX_SIZE = 100_000
+"""In instructions of RE2; a plain alternative has about one per character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +77,36 @@ def _read(text: str, max_bytes: int) -> Expression:
     if not tokens:
         raise fault(text, 0, "empty_expression", "the expression is empty")
     check_tokens(text, tokens, MAX_DEPTH, MAX_OPERATORS)
+    if "~" in text:
+        _check_regexes(text, tokens)
     tree = parse_tree(text, tokens)
     return Expression(text, tree, _selectors(text, tree, find_selectors(text, tokens)))
 
 
-def parse_tree(text: str, tokens: Sequence[Token]) -> trees.Node:
-    """The parser's tree of ``text``. Limits must have been checked."""
+def _check_regexes(text: str, tokens: Sequence[Token]) -> None:
+    """RE2 must take every regex, and all of them together must stay cheap."""
+    size = 0
+    for operator, token in pairwise(tokens):
+        if token.kind == "string" and operator.text in ("=~", "!~"):
+            try:
+                size += compiled(unquote(text, token)).programsize
+            except PromqlError as error:
+                raise fault(text, token.start, error.findings[0].code, error.findings[0].message) from None
+            if size > _MAX_REGEX_SIZE:
+                raise fault(text, token.start, "invalid_regex", "the regular expressions are too large")
+
+
+def parse_tree(text: str, tokens: Sequence[Token] | None = None) -> trees.Node:
+    """The parser's tree of ``text``, whose limits have been checked; without ``tokens`` they are found when needed."""
     try:
-        return trees.grow(library.parse(_readable(text, tokens)))
+        if _UNREADABLE.search(text) is None:
+            return trees.grow(library.parse(text))
+        return _parse_rewritten(text, tokenize(text) if tokens is None else tokens)
     except trees.UnknownTree as error:
-        find_selectors(text, tokens)
+        find_selectors(text, tokenize(text))
         raise fault(text, 0, "invalid_promql", f"this cannot be read safely: {error}") from None
     except ValueError as error:
+        tokens = tokenize(text)
         find_selectors(text, tokens)  # often knows the place
         raise _refusal(text, tokens, str(error)) from None
     except BaseException as error:
@@ -95,17 +116,42 @@ def parse_tree(text: str, tokens: Sequence[Token]) -> trees.Node:
         raise fault(text, 0, "invalid_promql", "the parser cannot read this") from None
 
 
-def _readable(text: str, tokens: Sequence[Token]) -> str:
-    """The parser reads backslashes in raw strings as escapes, Prometheus does not: write those strings otherwise."""
-    if "`" not in text:
-        return text
+_UNREADABLE = re.compile(r"`|\\[A-Za-z0-9]|\{\s*[0-9]|\(\?")
+"""Raw strings, and whatever may be an expensive regex (classes, repetitions): text for ``_parse_rewritten``."""
+
+
+def _parse_rewritten(text: str, tokens: Sequence[Token]) -> trees.Node:
+    """Some strings are not for the parser. Backslashes in raw ones are escapes to it, though not to Prometheus; and it
+    would compile every regex, with an engine that takes seconds for some. It gets others, the tree the true ones.
+    """
     parts: list[str] = []
+    regexes: list[str] = []
     position = 0
-    for token in tokens:
-        if token.kind == "string" and token.text[0] == "`":
-            parts += (text[position : token.start], quote(unquote(text, token)))
-            position = token.end
-    return "".join(parts) + text[position:]
+    for index, token in enumerate(tokens):
+        if token.kind != "string":
+            continue
+        if index and tokens[index - 1].text in ("=~", "!~"):
+            regexes.append(unquote(text, token))
+            # One that accepts what it did of "": a selector must not accept series without any label.
+            written = '""' if compiled(regexes[-1]).fullmatch("") else '"p"'
+        elif token.text[0] == "`":
+            written = quote(unquote(text, token))
+        else:
+            continue
+        parts += (text[position : token.start], written)
+        position = token.end
+    tree = trees.grow(library.parse("".join(parts) + text[position:]))
+    if not regexes:
+        return tree
+    true = iter(regexes)
+
+    def restored(vector: trees.VectorNode) -> trees.VectorNode:
+        matchers = [
+            Matcher(*matcher[:2], next(true)) if matcher.op in ("=~", "!~") else matcher for matcher in vector.matchers
+        ]
+        return vector._replace(matchers=tuple(matchers))
+
+    return trees.replace_vectors(tree, restored)
 
 
 _NAMED = re.compile(r"'(\w+)'")
@@ -131,23 +177,12 @@ def _selectors(text: str, tree: trees.Node, found: Sequence[Found]) -> tuple[Sel
     )
     if not agreed:
         raise fault(text, 0, "injection_unproven", "the selectors of this expression cannot be told with certainty")
-    for place in found:
-        for matcher in place.matchers:
-            if matcher.op in ("=~", "!~"):
-                _check_regex(text, place, matcher)
     return tuple(
         [
             Selector(trees.metric_name(vector), vector.matchers, *place[2:])
             for vector, place in zip(vectors, found, strict=True)
         ]
     )
-
-
-def _check_regex(text: str, place: Found, matcher: Matcher) -> None:
-    try:
-        compiled(matcher.value)
-    except PromqlError as error:
-        raise fault(text, place.start, "invalid_regex", error.findings[0].message) from None
 
 
 def normalise(text: str) -> str:
@@ -220,4 +255,6 @@ def _normal(node: trees.Node) -> Any:
 
 def _normal_link(link: trees.BinaryNode) -> Any:
     matching = None if link.matching == (False, ()) else link.matching and tuple(link.matching)
-    return (link.op, _normal(link.rhs), link.returns_bool, matching, link.card, link.included or None, link.fill)
+    # Without labels to match on, Prometheus leaves group_left out when it prints.
+    card, included = (link.card, link.included or None) if matching or link.card == "set" else ("one", None)
+    return (link.op, _normal(link.rhs), link.returns_bool, matching, card, included, link.fill)

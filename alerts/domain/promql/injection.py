@@ -18,12 +18,11 @@ from collections.abc import Collection, Sequence
 from alerts.domain.errors import PromqlError
 from alerts.domain.promql import tree as trees
 from alerts.domain.promql.expression import Expression, parse_tree
-from alerts.domain.promql.lexer import Token, fault, tokenize
+from alerts.domain.promql.lexer import fault
 from alerts.domain.promql.limits import COMPILED_MAX_BYTES
 from alerts.domain.promql.matchers import Matcher
 
 _PLACEHOLDER = "p"
-_NO_TOKENS: tuple[Token, ...] = ()
 
 
 def inject(expression: Expression, matchers: Sequence[Matcher], unscoped: Collection[str] = ()) -> str:
@@ -57,7 +56,7 @@ def _prove(expression: Expression, shape: Sequence[tuple[str, str]], unscoped: C
         return vector._replace(matchers=matchers + vector.matchers)
 
     try:
-        tree = parse_tree(text, tokenize(text) if "`" in text else _NO_TOKENS)
+        tree = parse_tree(text)
     except PromqlError as error:
         raise _unproven(expression, str(error)) from None
     if tree != trees.replace_vectors(expression.tree, scoped):

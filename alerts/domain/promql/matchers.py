@@ -59,12 +59,13 @@ class Matcher(NamedTuple):
         return (compiled(self.value).fullmatch(value) is not None) == (self.op == "=~")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def compiled(pattern: str) -> re2._Regexp[str]:
     """A user's regex as Prometheus runs it: RE2, the dot matches newlines; PromqlError when RE2 refuses it."""
     options = re2.Options()
     options.log_errors = False
     options.dot_nl = True
+    options.max_mem = 2 << 20  # bounds the time of compiling, too
     try:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError) as error:
@@ -96,7 +97,7 @@ def matcher_for(label: str, condition: Condition) -> Matcher | None:
     return Matcher(label, "=~" if condition.include else "!~", _union(values))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _union(values: frozenset[str]) -> str:
     return regex_union(values)
 

@@ -70,6 +70,8 @@ def test_matchers_are_read_as_prometheus_reads_them() -> None:
         ("sum(foo", "invalid_promql", 7),
         ("1 + nope(foo)", "invalid_promql", 4),
         ('foo{a=~"("}', "invalid_regex", 7),
+        ('foo{a=~"a",b!~"(?=x)"}', "invalid_regex", 14),
+        ('{a=~"\\\\d*"}', "invalid_promql", 0),
         ('foo{a="1" or b="2"}', "or_matchers", 10),
         ("foo @ -5", "invalid_promql", 6),
         ("80 or vector(1) }", "invalid_promql", 16),

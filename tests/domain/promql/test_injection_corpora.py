@@ -108,6 +108,10 @@ def test_promtool_would_have_injected_the_same_everywhere(promtool: Path) -> Non
     agrees_with_promtool(promtool, judged())
 
 
+# Prometheus prints these labels without the quotes that it needs to read them.
+UNREADABLE_ONCE_PRINTED = ('on("äää")', 'on(legacy, "üüü")')
+
+
 def normalised_alike(promtool: Path, texts: list[str]) -> None:
     for text in texts:
         assert normalise(judge.printed(promtool, text)) == normalise(text), text
@@ -119,7 +123,8 @@ def test_what_prometheus_prints_is_normalised_to_the_same(promtool: Path) -> Non
 
 @pytest.mark.full
 def test_what_prometheus_prints_is_normalised_to_the_same_everywhere(promtool: Path) -> None:
-    normalised_alike(promtool, readable())
+    texts = [text for text in readable() if not any(part in text for part in UNREADABLE_ONCE_PRINTED)]
+    normalised_alike(promtool, texts)
 
 
 def test_results_agree_with_prom_label_proxy() -> None:

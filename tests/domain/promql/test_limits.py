@@ -27,6 +27,16 @@ TOO_MUCH = {
     "NUL": ("a\0", "invalid_text"),
     "half a surrogate pair": ('a{b="\ud800"}', "invalid_text"),
 }
+EXPENSIVE = {
+    "one that RE2 cannot hold": r'a{b=~"\\pL{1000}"}',
+    "many large ones": "a{" + ",".join(rf'b=~"\\pL{{{20 + number}}}"' for number in range(400)) + "}",
+    "nested repetitions": r'a{b=~"(((a{100}){100}){100})"}',
+}
+BACKTRACKING = {
+    "nested quantifiers": 'a{b=~"(a+)+$"}',
+    "many classes": "a{" + ",".join(rf'b=~"\\w{{{100 + number}}}"' for number in range(40)) + "}",
+    "many alternatives": 'a{b=~"' + "(x|xx)*" * 1_000 + '"}',
+}
 WITHIN = {
     "64 brackets": "(" * 64 + "a" + ")" * 64,
     "501 terms": "+".join("a" * 501),
@@ -45,6 +55,25 @@ def test_hostile_text_is_refused_before_parsing(text: str, code: str) -> None:
             read(text)
         assert refused.value.findings[0].code == code
         assert time.monotonic() - started < 5, "at once: the process must live on"
+
+
+@pytest.mark.parametrize("text", EXPENSIVE.values(), ids=EXPENSIVE)
+def test_an_expensive_regex_is_refused_at_once(text: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(PromqlError) as refused:
+        parse(text)
+    assert refused.value.findings[0].code == "invalid_regex"
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("text", BACKTRACKING.values(), ids=BACKTRACKING)
+def test_a_regex_that_blows_up_elsewhere_is_harmless(text: str) -> None:
+    started = time.monotonic()
+    for selector in parse(text).selectors:
+        for matcher in selector.matchers:
+            matcher.accepts("a" * 1_000 + "!")
+            matcher.accepts("x" * 1_000 + "!")
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("text", WITHIN.values(), ids=WITHIN)

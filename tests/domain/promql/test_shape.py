@@ -63,6 +63,7 @@ def test_structure_changes_the_shape(one: str, other: str) -> None:
         ('x{b="1",a="2"}', 'x{a="2", b="1"}'),
         ("sum(x) by ()", "sum(x)"),
         ("x + ignoring () y", "x + y"),
+        ("x + ignoring () group_left (a) y", "x + y"),
         ('{"x"}', "x"),
         ('{__name__="x",a="b"}', 'x{a="b"}'),
         ("x[60m]", "x[1h]"),
