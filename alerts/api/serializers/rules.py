@@ -16,6 +16,8 @@ def _metrics() -> Many:
 
 
 class AlertTemplate(RowSerializer):
+    """A reusable definition; rules made from it are copies."""
+
     name = Text(max_length=255)
     description = Text(max_length=10_000, allow_blank=True, default="")
     severity = Text(max_length=50, allow_null=True, default=None)
@@ -27,6 +29,8 @@ class AlertTemplate(RowSerializer):
 
 
 class AlertRule(RowSerializer):
+    """What is said about a key at one scope; no scope is global."""
+
     key = Text(max_length=255, default=None, help_text="What it is across scopes; default: the name.")
     name = Text(max_length=255, allow_null=True, default=None, help_text="The alert's or the record's name.")
     kind = Choice(choices=KINDS, default="alerting")
@@ -52,4 +56,6 @@ class AlertRule(RowSerializer):
 
 
 class AlertRuleCreate(AlertRule):
+    """A rule as written, or begun as a copy of a template."""
+
     template_id = Id(allow_null=True, required=False, help_text="Copy this template, instead of a definition.")

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from alerts.actions import deploy, plan, reload, rollback, rule_files, status
 from alerts.api import idempotency, parsers
+from alerts.api.examples import PLAN, STATUS
 from alerts.api.negotiation import TextRenderer
 from alerts.api.openapi import Answer, Operation
 from alerts.api.problems import ApiProblem
@@ -63,6 +64,8 @@ STATUS_SCHEMA: dict[str, Any] = {
         "promtool_version": {"type": ["string", "null"]},
     },
 }
+
+AFTERWARDS = Answer("The status after that.", STATUS_SCHEMA, STATUS)
 
 
 class Regenerate(ApiView):
@@ -152,7 +155,7 @@ class Plan(ApiView):
         return Response(plan.plan())
 
     def operations(self) -> Mapping[str, Operation]:
-        answer = Answer("Added, changed, removed; identities that change and timers that restart.", PLAN_SCHEMA)
+        answer = Answer("Added, changed, removed; identities that change and timers that restart.", PLAN_SCHEMA, PLAN)
         return {"GET": Operation("plan", "prometheus", "What a release would change now", {200: answer})}
 
 
@@ -163,7 +166,7 @@ class Status(ApiView):
         return Response(status.status())
 
     def operations(self) -> Mapping[str, Operation]:
-        answer = Answer("It.", STATUS_SCHEMA)
+        answer = Answer("It.", STATUS_SCHEMA, STATUS)
         return {"GET": Operation("prometheus_status", "prometheus", "How delivery goes", {200: answer})}
 
 
@@ -173,16 +176,11 @@ class Reload(ApiView):
     def post(self, request: Request) -> Response:
         body = parsers.read_object(request._request, required=False)
         parsers.refuse_fields(body)
-        return idempotency.once_outside(request, body, self._reload)
-
-    def _reload(self) -> Response:
-        reload.reload()
-        return Response({"reloaded": True})
+        return idempotency.once_outside(request, body, lambda: Response(reload.reload()))
 
     def operations(self) -> Mapping[str, Operation]:
-        schema = {"type": "object", "required": ["reloaded"], "properties": {"reloaded": {"const": True}}}
         summary = "Let Prometheus read its rule files again"
-        return {"POST": _command("reload", summary, {200: Answer("It did.", schema, {"reloaded": True})}, (409, 502))}
+        return {"POST": _command("reload", summary, {200: AFTERWARDS}, (409, 502))}
 
 
 class Resume(ApiView):
@@ -195,7 +193,7 @@ class Resume(ApiView):
 
     def operations(self) -> Mapping[str, Operation]:
         summary = "Lift the pin of a rollback and deliver the policy as it is"
-        return {"POST": _command("resume", summary, {200: Answer("The status after that.", STATUS_SCHEMA)}, (409, 502))}
+        return {"POST": _command("resume", summary, {200: AFTERWARDS}, (409, 502))}
 
 
 def _command(name: str, summary: str, answers: Mapping[int, Answer], problems: tuple[int, ...]) -> Operation:
