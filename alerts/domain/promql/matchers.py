@@ -24,8 +24,6 @@ _QUOTED = str.maketrans(
     | {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 )
 _LITERAL = str.maketrans({character: "\\" + character for character in r"\.+*?()|[]{}^$"})
-_LEGACY_NAME_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
-_LEGACY_NAME = _LEGACY_NAME_START | frozenset("0123456789")
 
 
 def quote(value: str) -> str:
@@ -46,7 +44,7 @@ class Matcher(NamedTuple):
     def text(self) -> str:
         """As it is written inside braces."""
         label, op, value = self
-        if not (label and label[0] in _LEGACY_NAME_START and _LEGACY_NAME.issuperset(label)):
+        if not (label.isascii() and label.isidentifier()):
             label = quote(label)
         return f"{label}{op}{quote(value)}"
 
