@@ -14,11 +14,12 @@ stands for a list of layers, and these for one shape: same label, same shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from alerts.domain.compiled import Chain
-from alerts.domain.layers import Layer, Scope, Topology
+from alerts.domain.layers import GLOBAL, Layer, Scope, Topology
 
 Interchangeable = Callable[[Chain, Chain], bool]
 """Whether series may pass between the rules of two chains without a trace, the second being a part of the first."""
@@ -34,15 +35,15 @@ class Placement:
     """Layers that stand for all pieces of this placement: same label, same representative."""
 
 
-def covers(topology: Topology, outer: Scope, inner: Scope) -> bool:
-    """Whether every position in ``inner`` surely lies in ``outer``."""
-    if outer.level == "global" or outer == inner:
-        return True
-    if inner.level != "group" or outer.namespace != inner.namespace:
-        return False
-    if outer.level == "namespace":
-        return True
-    return outer.level == "group" and outer.value in topology.lineage(inner.namespace, inner.value)
+def covering(topology: Topology, inner: Scope) -> Iterator[Scope]:
+    """The scopes in which every position of ``inner`` surely lies, itself among them."""
+    yield inner
+    if inner.level != "global":
+        yield GLOBAL
+    if inner.level == "group":
+        yield Scope("namespace", inner.namespace)
+        for value in topology.lineage(inner.namespace, inner.value)[1:]:
+            yield Scope("group", inner.namespace, value)
 
 
 class Placer:
@@ -52,6 +53,9 @@ class Placer:
         self._topology = topology
         self._layers = layers
         self._interchangeable = interchangeable
+        self._at: dict[Scope, list[int]] = {}
+        for index, layer in enumerate(layers):
+            self._at.setdefault(layer.scope, []).append(index)
 
     def at_strongest(self, chain: Chain) -> Placement:
         """Layout ``per-scope``: a piece lives with its strongest layer."""
@@ -63,8 +67,7 @@ class Placer:
         Later layers that change only a distributive query hand their series over without a trace.
         """
         bottom = chain[-1]
-        below = tuple(index for index in range(bottom + 1, len(self._layers)) if self._covers(index, bottom))
-        everything = (*chain, *below)
+        everything = (*chain, *(index for index in self._covering(bottom) if index > bottom))
         for length in range(1, len(everything)):
             prefix = everything[-length:]
             if self._interchangeable(chain, prefix):
@@ -73,13 +76,14 @@ class Placer:
 
     def in_full(self, chain: Chain) -> Placement:
         """The last resort, one rule per combination of layers: for classes with too many branches."""
-        others = [index for index in chain[1:] if not self._covers(index, chain[0])]
+        implied = self._covering(chain[0])
+        others = [index for index in chain[1:] if index not in implied]
         return self._named(chain[0], others, chain)
 
     def _place(self, chain: Chain, prefix: Chain) -> Placement:
         """``chain`` at the scope of the strongest layer of ``prefix``, named by as few other layers as will do."""
         place = prefix[0]
-        implied = [index for index in range(place + 1, len(self._layers)) if self._covers(index, place)]
+        implied = [index for index in self._covering(place) if index > place]
         others = [index for index in prefix if index != place and index not in implied]
         for index in list(others):
             fewer = [other for other in others if other != index]
@@ -89,13 +93,21 @@ class Placer:
 
     def _named(self, place: int, others: list[int], chain: Chain) -> Placement:
         scope = self._layers[place].scope
-        label = None
-        if scope.level != "global" or others:
-            label = "+".join([_word(scope), *(_word(self._layers[index].scope) for index in others)])
-        return Placement(scope, label, chain)
+        if not others:
+            return Placement(scope, alone(scope).label, chain)
+        words = [_word(scope), *(_word(self._layers[index].scope) for index in others)]
+        return Placement(scope, "+".join(words), chain)
 
-    def _covers(self, outer: int, inner: int) -> bool:
-        return covers(self._topology, self._layers[outer].scope, self._layers[inner].scope)
+    def _covering(self, inner: int) -> list[int]:
+        """The layers whose scopes cover that of layer ``inner``, strongest first; itself among them."""
+        scopes = covering(self._topology, self._layers[inner].scope)
+        return sorted(index for scope in scopes for index in self._at.get(scope, ()))
+
+
+@lru_cache(maxsize=16_384)
+def alone(scope: Scope) -> Placement:
+    """Where the only layer of a key lives."""
+    return Placement(scope, None if scope.level == "global" else _word(scope), (0,))
 
 
 def _word(scope: Scope) -> str:
