@@ -29,10 +29,10 @@ KEPT_HEADERS = ("ETag", "Location")
 Work = Callable[[], Response]
 
 
-def once(request: Request, body: dict[str, Any], work: Work) -> Response:
-    """Run ``work`` and remember its answer in one transaction: both happened or neither."""
+def once(request: Request, body: dict[str, Any], work: Work, *, dry_run: bool) -> Response:
+    """Run ``work`` and remember its answer in one transaction: both happened or neither. A dry run leaves no trace."""
     key = _key(request)
-    if key is None:
+    if key is None or dry_run:
         return work()
     with transaction.atomic():
         record, is_new = _claim(request, key, body)

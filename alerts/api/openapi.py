@@ -196,8 +196,8 @@ class ApiSchema(AutoSchema):
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Schema:
         """Requests take no other fields; rows in responses always have all of theirs."""
         schema = super()._map_basic_serializer(serializer, direction)
-        for field in schema.get("properties", {}).values():
-            field.pop("x-spec-enum-id", None)
+        for shown in schema.get("properties", {}).values():
+            shown.pop("x-spec-enum-id", None)
         if direction == "response" and isinstance(serializer, RowSerializer):
             schema["required"] = list(schema.get("properties", {}))
         elif isinstance(serializer, StrictSerializer):

@@ -14,7 +14,7 @@ from django.http import QueryDict
 from alerts.api.problems import ApiProblem, Entry, parameter_entry
 
 MAX_ID = 2**63 - 1
-MAX_TEXT = 1000
+MAX_TEXT = 255
 
 
 @dataclass(frozen=True)

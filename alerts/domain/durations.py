@@ -24,11 +24,15 @@ _LONGEST_TEXT = 64
 _DURATION = re.compile("".join(f"(?:([0-9]+){unit})?" for unit in UNITS))
 
 
-@lru_cache(maxsize=2048)
 def parse_duration(text: str) -> int:
     """Milliseconds. InvalidPolicy (``duration_invalid``) for everything Prometheus would refuse."""
     if not isinstance(text, str):
-        raise _invalid(f"a duration must be a string, not {text!r:.40}")
+        raise _invalid(f"a duration must be a string, not {str(text):.40}")
+    return _parse(text)
+
+
+@lru_cache(maxsize=2048)
+def _parse(text: str) -> int:
     if text == "0":
         return 0
     match = _DURATION.fullmatch(text) if len(text) <= _LONGEST_TEXT else None

@@ -296,6 +296,8 @@ WRONG: list[tuple[str, str, Any]] = [
     ("alert-rules", "config", {"annotations": {"a": "{{ broken"}}),
     ("alert-rules", "config", {"template_vars": {"undeclared": 1}}),
     ("alert-rules", "config", {"interval": "0s"}),
+    ("alert-rules", "config", {"interval": {}}),
+    ("alert-rules", "config", {"for_duration": []}),
     ("alert-rules", "merge_strategy", "append"),
     ("alert-rules", "priority", "100"),
     ("alert-rules", "priority", None),

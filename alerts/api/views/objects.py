@@ -68,7 +68,7 @@ class Collection(ObjectView):
             values = given(self.resource.create(data=body), body)
             return self.answer(self.resource.actions.create(values, dry_run=dry_run), 201, dry_run)
 
-        return create() if dry_run else idempotency.once(request, body, create)
+        return idempotency.once(request, body, create, dry_run=dry_run)
 
     def operations(self) -> Mapping[str, Operation]:
         it = self.resource
@@ -204,7 +204,7 @@ class Bulk(ObjectView):
         def work() -> Response:
             return Response({"ids": getattr(self.resource.actions, self.verb)(ids, dry_run=dry_run)})
 
-        return work() if dry_run else idempotency.once(request, body, work)
+        return idempotency.once(request, body, work, dry_run=dry_run)
 
     def operations(self) -> Mapping[str, Operation]:
         it = self.resource
