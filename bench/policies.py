@@ -73,3 +73,22 @@ def change(rule_id: int, **fields: Any) -> int:
         revision = PolicyState.bump()
         AlertRule.objects.filter(pk=rule_id).update(revision=revision, **fields)
     return revision
+
+
+def make_targets(count: int, groups: list[Any]) -> list[int]:
+    """Targets as many as are missing to ``count``, spread over the groups; the ids of all."""
+    from alerts.models import Membership, Target
+
+    have = Target.objects.count()
+    rows = Target.objects.bulk_create(
+        [Target(hostname=f"host-{number:05}") for number in range(have, count)], batch_size=500
+    )
+    Membership.objects.bulk_create(
+        [
+            Membership(target=row, group=group, namespace=group.namespace)
+            for number, row in enumerate(rows)
+            for group in (groups[number % len(groups)],)
+        ],
+        batch_size=500,
+    )
+    return list(Target.objects.values_list("pk", flat=True))

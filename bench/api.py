@@ -1,0 +1,132 @@
+"""Lists and writes through the API beside bare Django REST framework, in process, under the same middleware.
+
+CPU time of this process. A list is compared with an endpoint whose answer lies ready, which is as bare as it gets, and with
+a plain model serializer. A creation is compared with a plain model serializer that stores the row; the one promtool run
+that it has on top is a process of its own, and what starting that costs is measured apart.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench import policies
+from bench.clocks import median
+from bench.installation import installation
+from bench.table import Result
+
+LISTED = 100
+
+
+def measure(*, tiny: bool = False) -> list[Result]:
+    rules, times = (120, 3) if tiny else (2_000, 60)
+    with installation():
+        from django.test import override_settings
+        from django.test.client import Client
+
+        from alerts.actions import tokens
+        from alerts.models import Role
+
+        groups = policies.make_groups(20)
+        policies.write(
+            policies.rule_row(f"Rule{number}", policies.expression(number), group=groups[number % 20])
+            for number in range(rules)
+        )
+        token, _ = tokens.create("bench", Role.EDITOR)
+        with override_settings(ROOT_URLCONF="bench.bare", ALLOWED_HOSTS=["*"]):
+            client = Client(headers={"authorization": f"Bearer {token}"})
+            return [*_lists(client, times), *_creations(client, groups[0].pk, times)]
+
+
+def _lists(client: Any, times: int) -> list[Result]:
+    from bench import bare
+
+    ours_url = f"/api/v1/alert-rules?page_size={LISTED}"
+    answer = client.get(ours_url)
+    assert answer.status_code == 200, answer.content
+    bare.PREPARED.update(json.loads(answer.content))
+    prepared = client.get("/bare/prepared")
+    assert len(prepared.content) == len(answer.content), "not the same bytes"
+    ours, ready, model = _side_by_side(
+        times,
+        lambda: client.get(ours_url),
+        lambda: client.get("/bare/prepared"),
+        lambda: client.get(f"/bare/rules?page_size={LISTED}"),
+    )
+    what = f"list {LISTED} rules by API"
+    return [
+        Result(
+            what,
+            f"ours {_ms(ours)}, a bare DRF endpoint whose same {len(answer.content):,} bytes lie ready {_ms(ready)}",
+            ours / ready,
+            " ×",
+            "at most",
+            1.5,
+        ),
+        Result(
+            f"{what}: beside a DRF model serializer", f"ours {_ms(ours)}, model serializer {_ms(model)}", ours / model, " ×"
+        ),
+    ]
+
+
+def _creations(client: Any, group_id: int, times: int) -> list[Result]:
+    numbers = iter(range(10**9))
+
+    def create(path: str) -> None:
+        number = next(numbers)
+        body = {
+            "name": f"New{number}",
+            "group_id": group_id,
+            "query_template": policies.expression(10**6 + number),
+            "severity": "warning",
+            "config": policies.CONFIG,
+        }
+        answer = client.post(path, json.dumps(body), content_type="application/json")
+        assert answer.status_code == 201, answer.content
+
+    from alerts.actions.compile_check import promtool
+
+    rule = b"groups:\n- name: check\n  rules:\n  - alert: One\n    expr: up == 0\n"
+    before = _children()
+    ours, bare, starting = _side_by_side(
+        times,
+        lambda: create("/api/v1/alert-rules"),
+        lambda: create("/bare/rules"),
+        lambda: promtool().check_rules_text(rule),
+    )
+    runs = (_children() - before) / (times + 1) / 2  # ours and the bare run take turns
+    return [
+        Result(
+            "create a rule by API",
+            f"ours {_ms(ours)} without the promtool process ({_ms(runs)}; to start one costs us {_ms(starting)}), "
+            f"bare DRF with a model serializer {_ms(bare)}",
+            (ours - starting) / bare,
+            " ×",
+            "at most",
+            1.5,
+        )
+    ]
+
+
+def _side_by_side(times: int, *works: Callable[[], Any]) -> list[float]:
+    """The median CPU time of each, this process alone, in turns, so that all meet the same machine."""
+    spent: list[list[float]] = [[] for _ in works]
+    for turn in range(times + 1):
+        for work, found in zip(works, spent, strict=True):
+            start = time.process_time()
+            work()
+            if turn:  # the first one warms up
+                found.append(time.process_time() - start)
+    return [median(found) for found in spent]
+
+
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"
