@@ -16,7 +16,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One region of a compiled rule: the resolved query before (``query``) and after (``expr``) its matchers went in."""
+    """One region of a compiled rule: its query before (``query``) and after (``expr``) the matchers went in."""
 
     region: Region
     query: str

@@ -2,8 +2,8 @@
 
     layers → diagram (positions → chain of layers) → fold → placement → classes → branches → matchers spliced in
 
-One key is compiled by :func:`compile_key`, which knows nothing of other keys. :func:`compile_policy` compiles all of them,
-reuses what an earlier compile found for keys that did not change, and judges what keys do to each other.
+One key is compiled by :func:`compile_key`, which knows nothing of other keys. :func:`compile_policy` compiles all of
+them, reuses what an earlier compile found for keys that did not change, and judges what keys do to each other.
 A broken key yields findings instead of rules and never stops the others.
 """
 
@@ -36,9 +36,7 @@ class CompiledPolicy:
     @cached_property
     def rules(self) -> tuple[CompiledRule, ...]:
         """The rules of all healthy keys, in canonical order of keys."""
-        return tuple(
-            rule for key_id, plan in self.plans.items() if key_id not in self.problems for rule in plan.rules
-        )
+        return tuple(rule for key_id, plan in self.plans.items() if key_id not in self.problems for rule in plan.rules)
 
 
 def compile_key(topology: Topology, layers: Iterable[Layer], options: Options) -> KeyPlan:

@@ -1,19 +1,20 @@
 """Divides all positions into disjoint boxes, one outcome each, without going through them one by one.
 
-DESIGN 4 defines the regions of a key by a recursion over its layers, which is deep and exponential. Here the same division is
-a decision diagram: one label at a time, values that see the same layers share a branch, and equal sub-diagrams are one
-node. The label order is fixed, so the result is canonical: it does not depend on the order of creation.
+DESIGN 4 defines the regions of a key by a recursion over its layers, which is deep and exponential. Here the same
+division is a decision diagram: one label at a time, values that see the same layers share a branch, and equal
+sub-diagrams are one node. The label order is fixed, so the result is canonical: it does not depend on the order of
+creation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import itemgetter
 from typing import Any
 
 from alerts.domain.errors import Finding, PolicyConflict
-from alerts.domain.layers import Layer, Position, Topology
+from alerts.domain.layers import Layer, Position, Scope, Topology
 from alerts.domain.regions import Condition, Region
 
 MAX_REGIONS = 2_000
@@ -68,9 +69,8 @@ def build(topology: Topology, layers: Sequence[Layer]) -> Any:
 
     Indexes ascend, so the strongest comes first, and end with the first override.
     """
-    single = _single_layer(topology, layers)
-    if single is not None:
-        return single
+    if len(layers) == 1:
+        return whole_scope(topology, layers[0].scope)[0]
     plans = _labels(topology, layers)
     overrides = [layer.strategy == "override" for layer in layers]
     interning = _Interning(lambda: too_many(layers))
@@ -104,17 +104,27 @@ def build(topology: Topology, layers: Sequence[Layer]) -> Any:
     return division(0, everywhere)
 
 
-def _single_layer(topology: Topology, layers: Sequence[Layer]) -> Any:
-    if len(layers) != 1:
-        return None
-    scope = layers[0].scope
+@lru_cache(maxsize=4096)
+def whole_scope(topology: Topology, scope: Scope) -> tuple[Any, Region]:
+    """The diagram of a single layer at ``scope``, and the scope as a region. Shared by all keys that have just that."""
+    bound = scope_condition(topology, scope)
+    if bound is None:
+        return (0,), Region()
+    label, condition = bound
+    listed, rest = ((0,), ()) if condition.include else ((), (0,))
+    return Node(label, dict.fromkeys(condition.values, listed), rest), Region((bound,))
+
+
+def scope_condition(topology: Topology, scope: Scope) -> tuple[str, Condition] | None:
+    """A scope as (label, condition); None for global."""
     label = topology.label(scope)
     if label is None:
-        return (0,)
+        return None
     if scope.level == "namespace":
-        return Node(label, {"": ()}, (0,))
-    values = (scope.value,) if scope.level == "target" else topology.subtree(scope.namespace, scope.value)
-    return Node(label, dict.fromkeys(values, (0,)), ())
+        return label, Condition(False, frozenset(("",)))
+    if scope.level == "target":
+        return label, Condition(True, frozenset((scope.value,)))
+    return label, Condition(True, topology.subtree(scope.namespace, scope.value))
 
 
 class _LabelPlan:
@@ -256,7 +266,8 @@ def too_many(layers: Sequence[Layer]) -> Finding:
     rules = ", ".join(str(layer.rule_id) for layer in layers[:10])
     return Finding(
         "too_many_regions",
-        f"the {len(layers)} layers of {layers[0].key!r} multiply to more than {MAX_REGIONS:,} regions ({shares}; rules {rules} …)",
+        f"the {len(layers)} layers of {layers[0].key!r} multiply to more than {MAX_REGIONS:,} regions "
+        f"({shares}; rules {rules}{' …' if len(layers) > 10 else ''})",
         hint="use override instead of merge at the narrow scopes, or give those scopes a key of their own",
         key=layers[0].key,
         rule_id=layers[0].rule_id,

@@ -11,7 +11,7 @@ from alerts.domain.compiled import Branch, Chain, CompiledRule, Contradiction, K
 from alerts.domain.errors import Finding, PolicyConflict, PromqlError
 from alerts.domain.layers import Layer, Topology
 from alerts.domain.layout import Layout
-from alerts.domain.placement import Placement, Placer
+from alerts.domain.placement import Placement, Placer, alone
 from alerts.domain.promql.expression import Expression, parse
 from alerts.domain.promql.injection import inject
 from alerts.domain.promql.metrics import metrics_read
@@ -35,8 +35,8 @@ Shape = Hashable | None
 """All of a rule that cannot change hands silently: name, labels, ``for``, annotations, … but not its query."""
 
 Outcome = tuple[Chain, Chain]
-"""The chain that stands for all with the same content, and the layers over whose scopes it must be evaluated as one thing
-(none where it may be cut freely)."""
+"""The chain that stands for all with the same content, and the layers over whose scopes it must be evaluated as one
+thing (none where it may be cut freely)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class KeyCompiler:
 
     def _interchangeable(self, chain: Chain, part: Chain) -> bool:
         """Whether the layers that ``part`` lacks change nothing, or only a query that may be cut along their labels."""
-        if self._shape_of(chain) != self._shape_of(part) or not self._enabled[part]:
+        if self._shape_of(chain) != self._shape_of(part):
             return False
         if self._is_same_query(chain, part):
             return True
@@ -188,12 +188,16 @@ class KeyCompiler:
         """The layers that made the rule what it is; stronger ones at its position changed nothing."""
         for length in range(1, len(chain)):
             part = chain[-length:]
-            if self._shape_of(part) == self._shape_of(chain) and self._is_same_query(chain, part):
+            same = self._shape_of(part) == self._shape_of(chain) and self._is_same_query(chain, part)
+            if same and self._enabled[part]:
                 return part
         return chain
 
     def _emit(self, plan: KeyPlan, root: object, chains: list[Chain]) -> None:
         if not chains:
+            return
+        if len(self.layers) == 1 and not self._rule(chains[0]).partition_by:
+            self._emit_alone(plan)
             return
         self._labels = splitting.labels_tested(root)
         placer = Placer(self.topology, self.layers, self._interchangeable)
@@ -218,6 +222,18 @@ class KeyCompiler:
                 rule_id=self.layers[0].rule_id,
             )
         )
+
+    def _emit_alone(self, plan: KeyPlan) -> None:
+        """The short way for the many keys of one layer: one rule over its scope."""
+        chain: Chain = (0,)
+        rule = self._rule(chain)
+        placement = alone(self.layers[0].scope)
+        _, region = diagram.whole_scope(self.topology, self.layers[0].scope)
+        expression = parse(rule.expr)
+        branch = Branch(region, rule.expr, inject(expression, region.matchers(), rule.unscoped), rule.unscoped)
+        plan.rules = (self._compiled(placement, rule, (), (branch,)),)
+        plan.pieces[chain] = plan.rules
+        plan.reads = metrics_read(expression).difference(rule.unscoped)
 
     def _try(self, plan: KeyPlan, root: object, placements: dict[Chain, Placement]) -> list[Chain]:
         """Emits all rules, or returns the chains of classes with too many branches."""
@@ -247,9 +263,7 @@ class KeyCompiler:
             for region in regions:
                 clash = splitting.excluded_by_query(expression, region, rule.unscoped)
                 if clash is not None:
-                    dropped.setdefault(outcome, []).append(
-                        Contradiction(self.layers[leader[0]].scope, region, clash)
-                    )
+                    dropped.setdefault(outcome, []).append(Contradiction(self.layers[leader[0]].scope, region, clash))
                     continue
                 for part, static in splitting.partitions(self.topology, rule, region):
                     name = (placement.label, placement.scope, self._shape_of(leader), static)
@@ -287,7 +301,9 @@ class KeyCompiler:
         rules_of: dict[Outcome, list[CompiledRule]] = {}
         reads: set[str] = set()
         for pieces in classes.values():
-            branches = tuple(sorted(self._branches(pieces, reads), key=lambda branch: (branch.query, branch.region.text)))
+            branches = tuple(
+                sorted(self._branches(pieces, reads), key=lambda branch: (branch.query, branch.region.text))
+            )
             leader = pieces[0].leader
             rule = self._compiled(placements[leader], self._rule(leader), pieces[0].static, branches)
             rules.append(rule)
@@ -314,7 +330,7 @@ class KeyCompiler:
     ) -> CompiledRule:
         kind, key = self.kind, self.key_id[1]
         expr = branches[0].expr if len(branches) == 1 else joined([branch.expr for branch in branches])
-        if len(expr.encode()) > MAX_COMPILED:
+        if len(expr) > MAX_COMPILED // 4 and len(expr.encode()) > MAX_COMPILED:
             raise PolicyConflict(
                 Finding(
                     "compiled_too_large",
@@ -323,12 +339,13 @@ class KeyCompiler:
                     rule_id=self.layers[0].rule_id,
                 )
             )
-        labels = dict(rule.labels) | dict(static)
+        labels = dict(rule.labels + static)
         if placement.label is not None:
             labels[self.topology.scope_label] = placement.label
-        annotations = dict(rule.annotations)
+        annotations = rule.annotations
         if self.options.base_url and kind == "alerting":
-            annotations.setdefault("policy_url", f"{self.options.base_url}/policy/{kind}/{quote(key, safe='')}")
+            url = f"{self.options.base_url}/policy/{kind}/{quote(key, safe='')}"
+            annotations = tuple(sorted(({"policy_url": url} | dict(annotations)).items()))
         standing_for = self._resolve(placement.chain) or rule
         affinity = self._affinity(standing_for)
         file, group = layout.place(self.options.layout, placement.scope, affinity, rule.interval)
@@ -341,7 +358,7 @@ class KeyCompiler:
             keep_firing_for=rule.keep_firing_for,
             interval=rule.interval,
             labels=tuple(sorted(labels.items())),
-            annotations=tuple(sorted(annotations.items())),
+            annotations=annotations,
             file=file,
             group=group,
             scope=placement.scope,
@@ -350,9 +367,9 @@ class KeyCompiler:
 
     def _affinity(self, rule: EffectiveRule) -> str:
         """Recordings and what reads them meet in one group: the recorded series' name, else the key."""
-        read = sorted(name for name in metrics_read(parse(rule.expr)) if ":" in name)
+        read = [name for name in metrics_read(parse(rule.expr)) if ":" in name]
         if read:
-            return read[0]
+            return min(read)
         return rule.name if self.key_id[0] == "recording" else self.key_id[1]
 
 

@@ -1,6 +1,7 @@
 """Names of files and groups. They never depend on counts or on other rules, so a rule stays where it is (DESIGN 4).
 
-A rule that moves to another group starts its ``for`` again, so names follow from the rule's own scope, key and interval alone.
+A rule that moves to another group starts its ``for`` again, so names follow from the rule's own scope, key and interval
+alone, and from the recording it reads.
 """
 
 from __future__ import annotations

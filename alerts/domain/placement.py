@@ -2,12 +2,12 @@
 
 Laws kept here:
 
-- Pieces with the same name and labels, but another ``for`` or other annotations, never share static labels: the narrower
-  one carries the scope label.
-- What a piece is called depends on the layers at its own position alone. Adding a layer at a scope renames nothing outside
-  it, so no alert elsewhere resolves and fires again.
+- Pieces with the same name and labels, but another ``for`` or other annotations, never share static labels: the
+  narrower one carries the scope label.
+- What a piece is called depends on the layers at its own position alone. Adding a layer at a scope renames nothing
+  outside it, so no alert elsewhere resolves and fires again.
 
-A piece is *placed* at the scope of one of its layers. Everything that layers above that scope say is implied by the scope;
+A piece is *placed* at the scope of one of its layers. Everything that layers above that scope say is implied by it;
 other layers appear in the scope label only when they make a difference that cannot change hands silently. So the label
 stands for a list of layers, and these for one shape: same label, same shape.
 """

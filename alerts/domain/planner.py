@@ -1,4 +1,4 @@
-"""Says what going from one set of rules to another does: for the files, for Alertmanager and for running ``for`` timers."""
+"""Says what going from one set of rules to another does: to files, to Alertmanager and to running ``for`` timers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RuleChange:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The difference. ``identities`` pairs a rule that goes with one that comes under the same name and other labels."""
+    """The difference. ``identities`` pairs a rule that goes with one that comes: the same name, other labels."""
 
     files_added: tuple[str, ...] = ()
     files_changed: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ def plan(
     files_before: Mapping[str, str],
     files_after: Mapping[str, str],
 ) -> Plan:
-    """Compares two sets. The mappings give each file's content hash; rules of unchanged files may be left out of both."""
+    """Compares two sets. The mappings give each file's hash; rules of unchanged files may be left out of both."""
     old = {rule.identity: rule for rule in before}
     new = {rule.identity: rule for rule in after}
     added = [new[identity] for identity in sorted(new.keys() - old.keys())]

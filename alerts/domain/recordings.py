@@ -1,6 +1,7 @@
 """What keys do to each other: rules that read recorded series (or ALERTS) which lack a label their region constrains.
 
-Such a rule would match nothing, or too much where the condition is negative, so it is refused, naming the recording (DESIGN 4).
+Such a rule would match nothing, or too much where the condition is negative, so it is refused, naming the recording
+(DESIGN 4).
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ def problems(plans: Mapping[KeyId, KeyPlan]) -> dict[KeyId, tuple[Finding, ...]]
     return dict(problems_of(plans.values(), plans.values()))
 
 
-def problems_of(
-    readers: Iterable[KeyPlan], writers: Iterable[KeyPlan]
-) -> Iterator[tuple[KeyId, tuple[Finding, ...]]]:
+def problems_of(readers: Iterable[KeyPlan], writers: Iterable[KeyPlan]) -> Iterator[tuple[KeyId, tuple[Finding, ...]]]:
     """The same for some readers and all the rules that write what they may read."""
     recorded: dict[str, list[KeyPlan]] = {}
     alerting: list[KeyPlan] = []

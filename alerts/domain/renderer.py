@@ -1,7 +1,7 @@
 """Writes compiled rules as Prometheus rule files: the same rules give the same bytes (engine: rulefmt).
 
-Every scalar is a JSON string, which YAML reads as it is. That is ten times faster than a YAML library, and safe because the
-few characters that Go's YAML reader refuses or folds (DEL, C1, line separators, U+FEFF, U+FFFE) are escaped.
+Every scalar is a JSON string, which YAML reads as it is. That is ten times faster than a YAML library, and safe because
+the few characters that Go's YAML reader refuses or folds (DEL, C1, line separators, U+FEFF, U+FFFE) are escaped.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def arrange(rules: Iterable[CompiledRule]) -> tuple[RuleGroup, ...]:
     by_group: dict[str, list[CompiledRule]] = {}
     for rule in rules:
         by_group.setdefault(rule.group, []).append(rule)
-    return tuple(
-        RuleGroup(name, by_group[name][0].interval, _in_order(by_group[name])) for name in sorted(by_group)
-    )
+    return tuple(RuleGroup(name, by_group[name][0].interval, _in_order(by_group[name])) for name in sorted(by_group))
 
 
 def _in_order(rules: list[CompiledRule]) -> tuple[CompiledRule, ...]:

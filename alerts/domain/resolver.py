@@ -4,8 +4,8 @@ The only definition of what wins. Preview, compiler and trace all call :func:`fo
 
 How each field merges, in one sentence:
 
-- ``query_template``, ``variables``, ``default_config``, ``unscoped``, ``partition_by``, ``allow_split``: taken together from
-  the strongest layer that has a query (the *owner*).
+- ``query_template``, ``variables``, ``default_config``, ``unscoped``, ``partition_by``, ``allow_split``: taken together
+  from the strongest layer that has a query (the *owner*).
 - ``name``: the strongest layer that sets one, else the key.
 - ``enabled``: the last layer that says true or false; an override that says nothing says true.
 - ``for_duration``, ``keep_firing_for``, ``interval``, ``severity``: the last one set; ``null`` removes.
@@ -14,8 +14,8 @@ How each field merges, in one sentence:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alerts.domain import templating
@@ -39,8 +39,8 @@ class Setting:
 class Fold:
     """The outcome of folding: the chain that counts, and for each field all that was said, weakest first.
 
-    ``chain`` and ``orphans`` are weakest first. ``fields`` holds paths such as ``for_duration`` or ``labels.team``; the last
-    setting has the last word, and a value of None there means removed.
+    ``chain`` and ``orphans`` are weakest first. ``fields`` holds paths such as ``for_duration`` or ``labels.team``; the
+    last setting has the last word, and a value of None there means removed.
     """
 
     key: str
@@ -68,24 +68,30 @@ class Fold:
 
     def values(self, prefix: str) -> dict[str, Any]:
         """The surviving entries of a map field, e.g. ``values("labels")``."""
-        start = prefix + "."
-        return {
-            path[len(start) :]: settings[-1].value
-            for path, settings in self.fields.items()
-            if path.startswith(start) and settings[-1].value is not None
-        }
+        return {entry: setting.value for entry, setting in self.maps()[prefix].items()}
+
+    def maps(self) -> dict[str, dict[str, Setting]]:
+        """The last word on every surviving entry of every map field: ``maps()["labels"]["team"]``."""
+        found: dict[str, dict[str, Setting]] = {name: {} for name in MAPS}
+        for path, settings in self.fields.items():
+            name, dot, entry = path.partition(".")
+            if dot and settings[-1].value is not None:
+                found[name][entry] = settings[-1]
+        return found
 
     def unused_variables(self) -> dict[str, Setting]:
         """Values that weaker layers set for variables which the query in force does not declare."""
-        return {name: setting for name, setting in self._undeclared() if self._weaker_than_owner(setting)}
+        undeclared = self.undeclared(self.maps()["template_vars"])
+        return {name: setting for name, setting in undeclared.items() if self.weaker_than_owner(setting)}
 
-    def _undeclared(self) -> Iterator[tuple[str, Setting]]:
+    def undeclared(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
+        """Those of the ``given`` variables that the query in force does not declare."""
+        if not given:
+            return {}
         declared = {variable.name for variable in self.owner.variables}
-        for name in self.values("template_vars"):
-            if name not in declared:
-                yield name, self.fields[f"template_vars.{name}"][-1]
+        return {name: setting for name, setting in given.items() if name not in declared}
 
-    def _weaker_than_owner(self, setting: Setting) -> bool:
+    def weaker_than_owner(self, setting: Setting) -> bool:
         return self.chain.index(setting.layer) < self.chain.index(self.owner)
 
 
@@ -195,10 +201,11 @@ def resolve(folded: Fold) -> Resolution:
     """Fills the templates of a fold. Reports every finding, each naming the layer whose word it is."""
     owner = folded.owner
     findings: list[Finding] = []
-    values = folded.values("template_vars")
-    for name, setting in folded._undeclared():
-        del values[name]
-        if not folded._weaker_than_owner(setting):
+    maps = folded.maps()
+    given = maps["template_vars"]
+    for name, setting in folded.undeclared(given).items():
+        del given[name]
+        if not folded.weaker_than_owner(setting):
             findings.append(
                 Finding(
                     "variable_undeclared",
@@ -210,6 +217,8 @@ def resolve(folded: Fold) -> Resolution:
                 )
             )
 
+    values = {name: setting.value for name, setting in given.items()}
+
     def attempt(render: Any, text: str, pointer: str, layer: Layer) -> str:
         try:
             return str(render(text, owner.variables, values))
@@ -218,8 +227,8 @@ def resolve(folded: Fold) -> Resolution:
             return ""
 
     expr = attempt(templating.render_query, owner.query or "", "/query_template", owner)
-    labels = _texts(folded, "labels", attempt)
-    annotations = _texts(folded, "annotations", attempt)
+    labels = _texts("labels", maps["labels"], attempt)
+    annotations = _texts("annotations", maps["annotations"], attempt)
     severity = folded.value("severity")
     if severity is not None:
         labels["severity"] = severity
@@ -242,26 +251,21 @@ def resolve(folded: Fold) -> Resolution:
     )
 
 
-def _texts(folded: Fold, name: str, attempt: Any) -> dict[str, str]:
-    rendered = {}
-    for entry, text in folded.values(name).items():
-        setting = folded.fields[f"{name}.{entry}"][-1]
-        rendered[entry] = attempt(templating.render_text, text, f"/{setting.part}/{name}/{entry}", setting.layer)
-    return rendered
+def _texts(name: str, entries: Mapping[str, Setting], attempt: Any) -> dict[str, str]:
+    return {
+        entry: attempt(templating.render_text, setting.value, f"/{setting.part}/{name}/{entry}", setting.layer)
+        for entry, setting in entries.items()
+    }
 
 
 def _blame(finding: Finding, folded: Fold, pointer: str, layer: Layer) -> Finding:
     """Points a template's finding at the layer that set the guilty value, when one did."""
     where = finding.pointer or pointer
-    variable = finding.pointer.removeprefix("/template_vars/") if finding.pointer.startswith("/template_vars/") else None
-    if variable is not None:
+    variable = finding.pointer.removeprefix("/template_vars/")
+    if variable != finding.pointer:
         settings = folded.fields.get(f"template_vars.{variable}")
         if settings:
             layer, where = settings[-1].layer, f"/{settings[-1].part}/template_vars/{variable}"
         else:
             where = pointer
-    return Finding(**{**_as_dict(finding), "pointer": where, "key": folded.key, "rule_id": layer.rule_id})
-
-
-def _as_dict(finding: Finding) -> dict[str, Any]:
-    return {name: getattr(finding, name) for name in finding.__dataclass_fields__}
+    return replace(finding, pointer=where, key=folded.key, rule_id=layer.rule_id)

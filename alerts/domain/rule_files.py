@@ -8,13 +8,13 @@ import yaml
 
 from alerts.domain.planner import DeployedRule
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster
 
 
 def read(file: str, content: bytes) -> list[tuple[str, list[DeployedRule]]]:
     """The groups of one file in order, with their rules in order; ValueError when it is not a rule file."""
     try:
-        data = yaml.load(content, Loader=_Loader) or {}
+        data = yaml.load(content, Loader=_Loader) or {}  # noqa: S506 - both are safe loaders
         return [
             (group["name"], [_rule(file, group, rule) for rule in group.get("rules") or ()])
             for group in data.get("groups") or ()

@@ -2,8 +2,8 @@
 
 Safety laws kept here:
 
-- A query that is not distributive over a label is evaluated over its rule's whole scope, or refused: a narrower layer must
-  not silently change what the broader rule counts.
+- A query that is not distributive over a label is evaluated over its rule's whole scope, or refused: a narrower layer
+  must not silently change what the broader rule counts.
 - A recording is split over a label only when its output carries that label.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from alerts.domain.compiled import Pairs
-from alerts.domain.diagram import Node
+from alerts.domain.diagram import Node, scope_condition
 from alerts.domain.errors import Finding
 from alerts.domain.layers import Kind, Layer, Topology
 from alerts.domain.promql.distribution import not_distributive
@@ -64,7 +64,7 @@ def split_findings(
     """Objections to evaluating ``rule``, made by ``sources`` (strongest first), over less than their scopes."""
     if rule.allow_split and sources[0].kind == "alerting":
         return []
-    scopes = {scope_condition(topology, source) for source in sources}
+    scopes = {scope_condition(topology, source.scope) for source in sources}
     cut = {
         label for region in regions for label, condition in region.conditions if (label, condition) not in scopes
     } - set(partition_labels(topology, rule))
@@ -92,7 +92,7 @@ def split_findings(
 def scattered_findings(
     source: Layer, rule: EffectiveRule, regions: Sequence[Region], determined_by: Collection[str]
 ) -> list[Finding]:
-    """Objections to joining ``regions`` of a rule that allows to be split: ``or`` would hide one piece behind another."""
+    """Objections to joining ``regions`` of a rule that may be split: ``or`` would hide one piece behind another."""
     expression = parse(rule.expr)
     labels = sorted({label for region in regions for label in region.labels})
     free = [label for label in labels if why_whole(source.kind, rule, expression, label, determined_by) is None]
@@ -112,23 +112,11 @@ def scattered_findings(
     return []
 
 
-def scope_condition(topology: Topology, layer: Layer) -> tuple[str, Condition] | None:
-    """A layer's scope as (label, condition); None for global."""
-    label = topology.label(layer.scope)
-    if label is None:
-        return None
-    if layer.scope.level == "namespace":
-        return label, Condition(False, frozenset(("",)))
-    if layer.scope.level == "target":
-        return label, Condition(True, frozenset((layer.scope.value,)))
-    return label, Condition(True, topology.subtree(layer.scope.namespace, layer.scope.value))
-
-
 def own_scope_contradictions(
     topology: Topology, owner: Layer, expression: Expression, unscoped: Collection[str]
 ) -> Iterator[Finding]:
     """A query whose own matchers exclude the scope it is written at can never match anything."""
-    scope = scope_condition(topology, owner)
+    scope = scope_condition(topology, owner.scope)
     if scope is None:
         return
     label, condition = scope
@@ -180,7 +168,7 @@ def partition_labels(topology: Topology, rule: EffectiveRule) -> list[str]:
 
 
 def partitions(topology: Topology, rule: EffectiveRule, region: Region) -> Iterator[tuple[Region, Pairs]]:
-    """A region cut by ``partition_by``: one part per known label value, carrying it as a static label, and the remainder.
+    """A region cut by ``partition_by``: one part per known value, carrying it as a static label, and the remainder.
 
     The remainder (no group, or a value no group has) has no static label, so that no position goes unwatched.
     """

@@ -33,7 +33,10 @@ class FieldTrace:
 
 @dataclass(frozen=True, slots=True)
 class KeyTrace:
-    """One key at one position; ``layers`` strongest first. ``dropped``: why nothing is compiled here although a rule is in force."""
+    """One key at one position; ``layers`` strongest first.
+
+    ``dropped`` says why nothing is compiled here although a rule is in force.
+    """
 
     plan: KeyPlan
     layers: tuple[LayerTrace, ...]

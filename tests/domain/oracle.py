@@ -24,7 +24,8 @@ Region = dict[str, frozenset[str]]
 
 def domains(policy: Policy) -> dict[str, list[str]]:
     """Every value of every position label that could make a difference: "", the known ones, OTHER."""
-    found = {policy.topology.target_label: {layer.scope.value for layer in policy.layers if layer.scope.level == "target"}}
+    hosts = {layer.scope.value for layer in policy.layers if layer.scope.level == "target"}
+    found = {policy.topology.target_label: hosts}
     for namespace in policy.topology.namespaces:
         found[namespace.label] = {group.value for group in policy.topology.groups if group.namespace == namespace.name}
     return {label: ["", *sorted(values), OTHER] for label, values in found.items()}

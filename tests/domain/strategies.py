@@ -74,7 +74,6 @@ def layers(
 ) -> Layer:
     query = draw(st.none() | st.sampled_from(queries)) if scope != GLOBAL else draw(st.sampled_from(queries))
     strategy = draw(st.sampled_from(("override", "override", "merge"))) if query else "merge"
-    namespaces = [namespace.name for namespace in topology.namespaces]
     alerting = kind == "alerting"
     return Layer(
         rule_id=rule_id,
@@ -92,7 +91,7 @@ def layers(
         variables=VARIABLES if query else (),
         unscoped=query.unscoped if query else (),
         partition_by=draw(st.sampled_from(((), (), (), ("environment",)))) if query and query in AGGREGATED else (),
-        allow_split=draw(st.sampled_from((False, False, True))) if query and alerting and query in AGGREGATED else False,
+        allow_split=alerting and query in AGGREGATED and draw(st.sampled_from((False, False, True))),
     )
 
 
@@ -102,9 +101,7 @@ def keys(draw: st.DrawFn, topology: Topology, key: str, first_id: int) -> list[L
     kind = draw(st.sampled_from(("alerting", "alerting", "alerting", "recording")))
     queries = draw(st.sampled_from((EACH_SERIES, EACH_SERIES, QUERIES, QUERIES, AGGREGATED)))
     where = draw(st.lists(scopes(topology), min_size=1, max_size=4, unique=True))
-    return [
-        draw(layers(topology, kind, key, scope, first_id + number, queries)) for number, scope in enumerate(where)
-    ]
+    return [draw(layers(topology, kind, key, scope, first_id + number, queries)) for number, scope in enumerate(where)]
 
 
 @st.composite

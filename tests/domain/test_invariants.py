@@ -136,14 +136,16 @@ def test_evaluating_in_pieces_loses_and_adds_nothing(policy: Policy, chance: ran
         rules = {told.rule(key_id, position) for position in told.positions}
         if any(rule and (rule.allow_split or rule.partition_by) for rule in rules):
             continue  # whose author asked for another meaning
-        parts: dict[object, list[Sample]] = {}
+        parts: dict[tuple[Rule, Layer], list[Sample]] = {}
         for position, sample in samples:
             chain = told.chain(key_id, position)
             rule = told.rule_of(chain)
             if rule is not None:
                 parts.setdefault((rule, _giver(told, chain)), []).append(sample)
         expected = {
-            (rule.name, rule.labels, *found) for (rule, _), inside in parts.items() for found in evaluate(rule.query, inside)
+            (rule.name, rule.labels, *one)
+            for (rule, _), inside in parts.items()
+            for one in evaluate(rule.query, inside)
         }
         actual = set()
         for compiled_rule in plan.rules:
@@ -350,7 +352,8 @@ def test_a_trace_tells_the_fold(policy: Policy) -> None:
                     field = traced.fields.get(path)
                     assert (field.value if field else None) == getattr(rule, path)
                 labels = {
-                    path.removeprefix("labels.") for path, field in traced.fields.items()
+                    path.removeprefix("labels.")
+                    for path, field in traced.fields.items()
                     if path.startswith("labels.") and field.value is not None
                 }
                 assert labels == {name for name, _ in rule.labels} - {"severity"}
