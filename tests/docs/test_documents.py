@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 from pathlib import Path
@@ -154,6 +155,13 @@ def test_every_path_of_the_api_is_in_the_guide() -> None:
     shared = [more for more in ("{id}", "delete", "restore", "purge") if f"`…/{more}`" in text]
     said |= {f"{name}/{more}".replace("{id}", "{}") for name in objects & said for more in shared}
     assert api_paths() - said == set()
+
+
+def test_limits_in_the_guide_are_those_of_the_code() -> None:
+    for what, number, kept_in in table((ROOT / "docs/api.md").read_text("utf-8"), "## Limits"):
+        path, name = re.findall(r"`([^`]+)`", kept_in)
+        module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+        assert getattr(module, name) == int(number), what
 
 
 # ------------------------------------------------------------------------------------------------ operations
