@@ -67,11 +67,11 @@ class KeyCompiler:
         self._labels: tuple[str, ...] = ()
 
     def broken(self, findings: tuple[Finding, ...]) -> KeyPlan:
-        """A plan without rules: lookups and traces still work on its layers."""
-        filled = tuple(
-            finding if finding.key is not None else replace(finding, key=self.key_id[1]) for finding in findings
-        )
-        return KeyPlan(self.key_id, self.layers, root=None, findings=filled)
+        """A plan without rules: traces still work on its layers."""
+        rule_id = self.layers[0].rule_id
+        filled = (finding if finding.rule_id is not None else replace(finding, rule_id=rule_id) for finding in findings)
+        self._report(*filled)
+        return KeyPlan(self.key_id, self.layers, root=None, findings=tuple(self._findings))
 
     def compile(self) -> KeyPlan:
         root = diagram.build(self.topology, self.layers)
@@ -136,15 +136,15 @@ class KeyCompiler:
         owner = self._owners[chain]
         expression = self._expression(rule, owner)
         if expression is not None:
-            self._report(*splitting.own_scope_contradictions(self.topology, owner, expression, rule.unscoped))
+            self._report(*splitting.own_scope_findings(self.topology, owner, expression, rule.unscoped))
 
     # -- place -----------------------------------------------------------------------------------------------------
 
     def _shape_of(self, chain: Chain) -> Shape:
         """All that tells rules apart for Alertmanager and ``for``.
 
-        A query is part of it only where its author lets it be cut although it must be evaluated as one thing: then nobody
-        can say which series its pieces yield, and nothing else joins it.
+        A query is part of it only where its author lets it be cut although it must be evaluated as one thing: then
+        nobody can say which series its pieces yield, and nothing else joins it.
         """
         known = self._shapes.get(chain, False)
         if known is not False:

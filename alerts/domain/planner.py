@@ -94,15 +94,15 @@ def plan(
     files_after: Mapping[str, str],
 ) -> Plan:
     """Compares two sets. The mappings give each file's hash; rules of unchanged files may be left out of both."""
-    old = {rule.identity: rule for rule in before}
-    new = {rule.identity: rule for rule in after}
-    added = [new[identity] for identity in sorted(new.keys() - old.keys())]
-    removed = [old[identity] for identity in sorted(old.keys() - new.keys())]
-    changed = [
-        RuleChange(old[identity], new[identity], fields)
-        for identity in sorted(old.keys() & new.keys())
-        if (fields := _differences(old[identity], new[identity]))
-    ]
+    old, new = _by_identity(before), _by_identity(after)
+    added: list[DeployedRule] = []
+    removed: list[DeployedRule] = []
+    changed: list[RuleChange] = []
+    for identity in sorted(old.keys() | new.keys()):
+        gone, come = _without_equals(old.get(identity, []), new.get(identity, []))
+        changed += [RuleChange(rule, other, _differences(rule, other)) for rule, other in zip(gone, come, strict=False)]
+        removed += gone[len(come) :]
+        added += come[len(gone) :]
     waiting: dict[tuple[str, str], list[DeployedRule]] = {}
     for rule in added:
         waiting.setdefault((rule.kind, rule.name), []).append(rule)
@@ -121,6 +121,28 @@ def plan(
         identities=tuple(identities),
         timers=tuple(timers),
     )
+
+
+def _by_identity(rules: Iterable[DeployedRule]) -> dict[tuple[str, str, Pairs], list[DeployedRule]]:
+    """Several keys may make rules of one name and the same labels, so an identity may have several rules."""
+    found: dict[tuple[str, str, Pairs], list[DeployedRule]] = {}
+    for rule in rules:
+        found.setdefault(rule.identity, []).append(rule)
+    return found
+
+
+def _without_equals(old: list[DeployedRule], new: list[DeployedRule]) -> tuple[list[DeployedRule], list[DeployedRule]]:
+    """What only one of two lists has, in an order that brings rules of the same place together."""
+    gone, come = list(old), list(new)
+    for rule in old:
+        if rule in come:
+            gone.remove(rule)
+            come.remove(rule)
+    return sorted(gone, key=_place), sorted(come, key=_place)
+
+
+def _place(rule: DeployedRule) -> tuple[str, str, str]:
+    return (rule.file, rule.group, rule.expr)
 
 
 def _differences(before: DeployedRule, after: DeployedRule) -> dict[str, tuple[object, object]]:

@@ -112,17 +112,25 @@ def scattered_findings(
     return []
 
 
-def own_scope_contradictions(
+def own_scope_findings(
     topology: Topology, owner: Layer, expression: Expression, unscoped: Collection[str]
 ) -> Iterator[Finding]:
-    """A query whose own matchers exclude the scope it is written at can never match anything."""
+    """A query that cannot be held to the scope it is written at, or whose own matchers exclude it."""
     scope = scope_condition(topology, owner.scope)
     if scope is None:
         return
     label, condition = scope
-    for selector in expression.selectors:
-        if selector.name in unscoped:
-            continue
+    scoped = [selector for selector in expression.selectors if selector.name not in unscoped]
+    if not scoped:
+        yield Finding(
+            "no_selector",
+            f"the query reads no series that could be held to the rule's scope {owner.scope}",
+            pointer="/query_template",
+            hint="select a metric that carries a position, or write the rule globally",
+            key=owner.key,
+            rule_id=owner.rule_id,
+        )
+    for selector in scoped:
         for matcher in selector.matchers:
             if matcher.label == label and contradicts(matcher, condition):
                 yield Finding(
@@ -131,7 +139,7 @@ def own_scope_contradictions(
                     f"{Region(((label, condition),)).text}",
                     pointer="/query_template",
                     hint="remove the matcher, or write the rule at the scope it speaks of",
-                    offset=selector.start,
+                    offset=selector.start if expression.text == owner.query else None,
                     key=owner.key,
                     rule_id=owner.rule_id,
                 )

@@ -1,4 +1,4 @@
-"""DESIGN 3 and 4 taken literally, for small policies: slow, and written without looking at the code it judges.
+"""Folding and compiling taken literally, for small policies: slow, and written without looking at the code it judges.
 
 Nothing here imports the resolver, the diagram or the compiler; only the words (``layers``) are shared.
 """

@@ -1,4 +1,4 @@
-"""The five invariants of DESIGN 4 over random policies, in both layouts, against the oracle."""
+"""The five invariants (docs/architecture.md) over random policies, in both layouts, against the oracle."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Position = Mapping[str, str]
 T = TypeVar("T")
 
 pytestmark = pytest.mark.timeout(1800)  # with --full: 5,000 policies each
-both_layouts = pytest.mark.parametrize("layout", LAYOUTS)
+layouts = st.sampled_from(LAYOUTS)
 
 
 def readers(plan: KeyPlan, position: Position) -> list[tuple[CompiledRule, Branch]]:
@@ -75,8 +75,7 @@ def healthy(compiled: CompiledPolicy) -> dict[KeyId, KeyPlan]:
 # --- (a) and (b) ------------------------------------------------------------------------------------------------------
 
 
-@both_layouts
-@given(policy=strategies.policies())
+@given(policy=strategies.policies(), layout=layouts)
 def test_each_position_is_read_once_by_a_piece_that_equals_the_fold(policy: Policy, layout: Layout) -> None:
     told = Oracle(policy)
     compiled = compile_policy(policy, Options(layout=layout))
@@ -98,8 +97,7 @@ def test_each_position_is_read_once_by_a_piece_that_equals_the_fold(policy: Poli
                 assert plan.piece(position) is None
 
 
-@both_layouts
-@given(policy=strategies.policies())
+@given(policy=strategies.policies(), layout=layouts)
 def test_each_branch_says_in_promql_what_its_region_means(policy: Policy, layout: Layout) -> None:
     for rule in compile_policy(policy, Options(layout=layout)).rules:
         for branch in rule.branches:
@@ -115,8 +113,7 @@ def test_each_branch_says_in_promql_what_its_region_means(policy: Policy, layout
         assert parse(rule.expr), "what was joined can be read"
 
 
-@both_layouts
-@given(policy=strategies.policies())
+@given(policy=strategies.policies(), layout=layouts)
 def test_a_partition_label_says_where_the_piece_reads(policy: Policy, layout: Layout) -> None:
     for rule in compile_policy(policy, Options(layout=layout)).rules:
         for label, value in rule.labels:
@@ -125,8 +122,7 @@ def test_a_partition_label_says_where_the_piece_reads(policy: Policy, layout: La
                     assert branch.region.condition(label).values == {value}
 
 
-@both_layouts
-@given(policy=strategies.policies(), chance=st.randoms(use_true_random=False))
+@given(policy=strategies.policies(), chance=st.randoms(use_true_random=False), layout=layouts)
 def test_evaluating_in_pieces_loses_and_adds_nothing(policy: Policy, chance: random.Random, layout: Layout) -> None:
     """Prometheus' view of it: a few targets, every rule evaluated, against the folds evaluated whole."""
     told = Oracle(policy)
@@ -186,8 +182,7 @@ def _giver(told: Oracle, chain: list[Layer]) -> Layer:
 # --- (c) --------------------------------------------------------------------------------------------------------------
 
 
-@both_layouts
-@given(both=strategies.policies_with_one_more())
+@given(both=strategies.policies_with_one_more(), layout=layouts)
 def test_a_layer_changes_nothing_outside_its_scope(both: tuple[Policy, Layer], layout: Layout) -> None:
     policy, layer = both
     more = Policy(policy.topology, (*policy.layers, layer))
@@ -234,8 +229,7 @@ def shuffled(policy: Policy, seed: int) -> Policy:
     return Policy(topology, layers)
 
 
-@both_layouts
-@given(policy=strategies.policies(max_keys=3), seed=st.integers(0, 2**32))
+@given(policy=strategies.policies(max_keys=3), seed=st.integers(0, 2**32), layout=layouts)
 def test_the_same_policy_gives_the_same_bytes_whatever_the_order_of_creation(
     policy: Policy, seed: int, layout: Layout
 ) -> None:
@@ -251,8 +245,7 @@ def test_the_same_policy_gives_the_same_bytes_whatever_the_order_of_creation(
 # --- (e) --------------------------------------------------------------------------------------------------------------
 
 
-@both_layouts
-@given(policy=strategies.policies())
+@given(policy=strategies.policies(), layout=layouts)
 def test_no_two_rules_of_a_key_share_an_identity(policy: Policy, layout: Layout) -> None:
     for plan in compile_policy(policy, Options(layout=layout)).plans.values():
         identities = [rule.identity for rule in plan.rules]
@@ -279,8 +272,7 @@ def test_the_diagram_divides_positions_as_the_recursion_does(policy: Policy) -> 
         assert tuple(plan.layers[index] for index in plan.chain(position)) == expected
 
 
-@both_layouts
-@given(policy=strategies.policies())
+@given(policy=strategies.policies(), layout=layouts)
 def test_a_rules_regions_are_disjoint_and_canonical(policy: Policy, layout: Layout) -> None:
     for rule in compile_policy(policy, Options(layout=layout)).rules:
         for branch in rule.branches:
@@ -294,8 +286,7 @@ def test_a_rules_regions_are_disjoint_and_canonical(policy: Policy, layout: Layo
 # --- neighbours: incremental compile, JSON, trace ---------------------------------------------------------------------
 
 
-@both_layouts
-@given(both=strategies.policies_with_one_more())
+@given(both=strategies.policies_with_one_more(), layout=layouts)
 def test_an_incremental_compile_equals_a_full_one(both: tuple[Policy, Layer], layout: Layout) -> None:
     policy, layer = both
     bystander = replace(layer, key="bystander", rule_id=500, strategy="merge")
@@ -312,8 +303,7 @@ def test_an_incremental_compile_equals_a_full_one(both: tuple[Policy, Layer], la
     }
 
 
-@both_layouts
-@given(policy=strategies.policies())
+@given(policy=strategies.policies(), layout=layouts)
 def test_compiled_rules_survive_json(policy: Policy, layout: Layout) -> None:
     for rule in compile_policy(policy, Options(layout=layout)).rules:
         assert from_json(to_json(rule)) == rule
