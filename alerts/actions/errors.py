@@ -27,15 +27,17 @@ SHOWN = 100
 
 
 class NotFound(PolicyError):
-    """``ids`` name nothing of this type."""
+    """``ids`` name nothing of this type. ``asked`` is the list they were found missing in, when there was one."""
 
-    def __init__(self, type_name: str, ids: Iterable[int]) -> None:
+    def __init__(self, type_name: str, ids: Iterable[int], asked: Sequence[int] | None = None) -> None:
         self.type = type_name
         self.ids = tuple(ids)
         words = type_name.replace("-", " ")
         super().__init__(
-            Finding("not_found", f"There is no {words} {row_id}.", pointer=f"/ids/{place}" if len(self.ids) > 1 else "")
-            for place, row_id in enumerate(self.ids)
+            Finding(
+                "not_found", f"There is no {words} {row_id}.", pointer=f"/ids/{asked.index(row_id)}" if asked else ""
+            )
+            for row_id in self.ids
         )
 
 

@@ -25,7 +25,7 @@ def pick_all(model: type[Row], ids: Sequence[int], *related: str) -> list[Row]:
     found: dict[int, Row] = {row.pk: row for row in rows_of(model).select_related(*related).filter(pk__in=possible)}
     missing = [row_id for row_id in wanted if row_id not in found]
     if missing:
-        raise NotFound(type_name(model), missing)
+        raise NotFound(type_name(model), missing, ids)
     return [found[row_id] for row_id in wanted]
 
 
@@ -34,7 +34,7 @@ def condemned(model: type[Row], ids: Sequence[int], version: int | None, *relate
     rows = pick_all(model, ids, *related)
     gone = [row.pk for row in rows if not row.living]
     if gone:
-        raise NotFound(type_name(model), gone)
+        raise NotFound(type_name(model), gone, ids)
     for row in rows:
         expect(row, version)
     return rows

@@ -14,6 +14,7 @@ from alerts.domain import compiled_json, planner, rule_files
 from alerts.domain.compiled import KeyPlan
 from alerts.domain.layers import KeyId
 from alerts.domain.planner import DeployedRule, Plan
+from alerts.domain.renderer import RuleFile
 from alerts.models import DEFAULT_SERVER, CompiledKey, FileContent, PolicyState, Release, ServerState
 
 State = Release.State
@@ -133,7 +134,8 @@ def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
     before = state.loaded_release.manifest if state.loaded_release else {}
     release.revision = wanted.revision
     release.content_hash = wanted.content_hash
-    release.layout = wanted.current.compiled.options.layout if wanted.current else ""
+    pinned = state.pinned_release
+    release.layout = wanted.current.compiled.options.layout if wanted.current else pinned.layout if pinned else ""
     release.manifest = dict(wanted.manifest)
     release.rule_count = _count(wanted)
     release.changes = plan_json(plan_from(before, wanted), brief=True)
@@ -184,6 +186,8 @@ def _store_contents(wanted: WantedSet) -> None:
 
 def contents(manifest: dict[str, str], names: set[str]) -> dict[str, bytes]:
     """The bytes of some files of a manifest, from the database."""
+    if not names:
+        return {}
     wanted = {manifest[name] for name in names}
     stored = {row.sha256: bytes(row.content) for row in FileContent.objects.filter(sha256__in=wanted)}
     return {name: stored[manifest[name]] for name in names if manifest[name] in stored}
@@ -200,14 +204,19 @@ def plan_from(before: dict[str, str], wanted: WantedSet) -> Plan:
     after = dict(wanted.manifest)
     gone = {name for name in before if after.get(name) != before[name]}
     fresh = {name for name in after if before.get(name) != after[name]}
-    old = [rule for name, content in contents(before, gone).items() for rule in rule_files.rules(name, content)]
+    known = {name: file for name, file in wanted.former.items() if name in gone and file.sha256 == before[name]}
+    old = [rule for file in known.values() for rule in _deployed(file)]
+    for name, content in contents(before, gone - known.keys()).items():
+        old += rule_files.rules(name, content)
     return planner.plan(old, [rule for name in fresh for rule in _rules(wanted, name)], before, after)
 
 
 def _rules(wanted: WantedSet, name: str) -> list[DeployedRule]:
     file = wanted.files.get(name)
-    if file is None:
-        return rule_files.rules(name, wanted.contents[name])
+    return rule_files.rules(name, wanted.contents[name]) if file is None else _deployed(file)
+
+
+def _deployed(file: RuleFile) -> list[DeployedRule]:
     return [planner.deployed(rule) for group in file.groups for rule in group.rules]
 
 

@@ -4,13 +4,14 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from alerts.actions import effective
 from alerts.actions.errors import NotFound
+from alerts.management.policy_command import PolicyCommand
 
 
-class Command(BaseCommand):
+class Command(PolicyCommand):
     help = "The rules in force for one target: exactly what Prometheus evaluates for it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

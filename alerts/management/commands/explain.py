@@ -4,15 +4,16 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from alerts.actions import effective
 from alerts.actions.errors import NotFound
+from alerts.management.policy_command import PolicyCommand
 
 STRUCK = "\u0336"
 
 
-class Command(BaseCommand):
+class Command(PolicyCommand):
     help = "Why a target has the rules it has: every layer, every value, and what each one beat."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

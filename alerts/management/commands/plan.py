@@ -5,12 +5,11 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from alerts.actions.plan import plan
+from alerts.management.policy_command import PolicyCommand
 
 
-class Command(BaseCommand):
+class Command(PolicyCommand):
     help = "What a deploy would change now. Exit code 2 when there is a difference, 0 when there is none."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -4,12 +4,13 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from alerts.actions.deploy import deploy_and_wait
+from alerts.management.policy_command import PolicyCommand
 
 
-class Command(BaseCommand):
+class Command(PolicyCommand):
     help = "Compiles and deploys once. Exit code 1 when Prometheus does not hold the policy afterwards."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,7 +27,7 @@ class Command(BaseCommand):
             data = {name: getattr(release, name) for name in fields} | {"changed": outcome.changed}
             self.stdout.write(json.dumps(data, indent=2))
         else:
-            happened = "delivered" if outcome.changed else "nothing to do"
+            happened = "nothing to do" if not outcome.changed else "delivered" if outcome.good else "not delivered"
             self.stdout.write(
                 f"release {release.pk} {release.state}: {release.rule_count} rules, "
                 f"revision {release.revision} ({happened})"

@@ -23,6 +23,7 @@ from alerts.actions.bootstrap import make_first_admin
 from alerts.actions.delivery import rule_store
 from alerts.adapters.release_store import StoreError
 from alerts.management import processes
+from config_server.doors import require_sound_settings
 
 START_PATIENCE = 60.0
 
@@ -56,6 +57,7 @@ class Command(BaseCommand):
             processes.stop(children)
 
     def _prepare(self) -> None:
+        require_sound_settings()
         with _start_lock():
             plan = MigrationExecutor(connection).loader
             executor = MigrationExecutor(connection)

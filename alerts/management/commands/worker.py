@@ -4,12 +4,11 @@ import signal
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from alerts.management.policy_command import PolicyCommand
 from alerts.management.worker import RECONCILE_EVERY, Worker
 
 
-class Command(BaseCommand):
+class Command(PolicyCommand):
     help = "Deploys the policy whenever it changes, and heals what drifts. Stops cleanly on SIGTERM."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

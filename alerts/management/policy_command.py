@@ -1,0 +1,23 @@
+"""What the commands that work on the policy have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from config_server.doors import require_sound_settings
+
+
+class PolicyCommand(BaseCommand):
+    """Refuses to guess with wrong settings, and says in one sentence when the database is not ready."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        require_sound_settings()
+        try:
+            return super().execute(*args, **options)
+        except DatabaseError as error:
+            raise CommandError(
+                f"the database is not ready: {str(error).strip()} (run `manage.py migrate`, or `manage.py up`)"
+            ) from error
