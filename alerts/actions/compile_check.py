@@ -19,7 +19,7 @@ from alerts.actions import metrics
 from alerts.actions.layers import layer_of, load_layers, load_topology
 from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
-from alerts.domain import recordings, renderer, templating
+from alerts.domain import identities, recordings, renderer, templating
 from alerts.domain.compiled import CompiledRule, KeyPlan, Pairs
 from alerts.domain.compiler import compile_key, compile_policy
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
@@ -31,7 +31,10 @@ from alerts.models import AlertRule, AlertTemplate, ServerState
 logger = logging.getLogger(__name__)
 
 STANDS_AGAINST = frozenset(
-    ("would_split", "too_many_regions", "too_many_branches", "too_many_values", "compiled_too_large")
+    (
+        *("would_split", "too_many_regions", "too_many_branches", "too_many_values", "compiled_too_large"),
+        "identity_taken",
+    )
 )
 """Findings that speak of an arrangement of rules rather than of one rule's own text."""
 
@@ -59,6 +62,7 @@ def check_rules(rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) ->
     plans = _compile(topology, keys)
     findings = [finding for plan in plans.values() for finding in plan.findings]
     findings += _findings_across(topology, plans, rows)
+    findings += _clashes(topology, plans)
     if findings:
         broken = already_broken() - keys
         _refuse([finding for finding in findings if not _speaks_of(finding, broken)], written)
@@ -143,6 +147,17 @@ def _findings_across(topology: Topology, plans: dict[KeyId, KeyPlan], rows: Sequ
         for _, findings in recordings.problems_of(everything.values(), everything.values())
         for finding in findings
     ]
+
+
+def _clashes(topology: Topology, plans: dict[KeyId, KeyPlan]) -> list[Finding]:
+    """The alerts of these keys that other keys' alerts could not be told apart from."""
+    names = {rule.name for plan in plans.values() if plan.key_id[0] == "alerting" for rule in plan.rules}
+    if not names:
+        return []
+    named = AlertRule.objects.living().filter(Q(name__in=names) | Q(key__in=names), kind="alerting")
+    others = set(named.values_list("kind", "key")) - plans.keys()
+    theirs = _compile(topology, others) if others else {}
+    return list(identities.clashes(plans.values(), [*plans.values(), *theirs.values()]))
 
 
 def _refuse(findings: Sequence[Finding], written: Collection[int]) -> None:
