@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -38,17 +38,25 @@ class Scene:
 
     def settle(self, what: str, calm: float = CALM) -> None:
         """Returns when Alertmanager has shown exactly what is predicted for a while, and Prometheus holds it."""
+        start = time.monotonic()
         said = Predictions(self.plane, [WATCHED])
-        wanted = {alert for alerts, _ in said.by_host.values() for alert in alerts}
-        eventually(lambda: self._shows(wanted, calm), timeout=40, every=0.3, what=f"calm after {what}")
-        assert said.differences() == []
+        wanted = frozenset(alert for alerts, _ in said.by_host.values() for alert in alerts)
 
-    def _shows(self, wanted: set[Labels], calm: float) -> bool:
-        recent = [alerts for when, alerts in self.view.polls if when > time.monotonic() - calm]
-        missing, extra = wanted - self.view.now, self.view.now - wanted
-        assert not missing, f"Alertmanager misses {[sorted(alert) for alert in missing]}"
-        assert not extra, f"Alertmanager still has {[sorted(alert) for alert in extra]}"
-        return set(recent) == {self.view.now}
+        def shown() -> bool:
+            now = time.monotonic()
+            recent = {alerts for when, alerts in self.view.polls if when > max(start, now - calm)}
+            missing, extra = wanted - self.view.now, self.view.now - wanted
+            assert not missing, f"Alertmanager misses {self._history(missing, start)}"
+            assert not extra, f"Alertmanager still has {self._history(extra, start)}"
+            return now > start + calm and recent == {wanted} and not said.differences()
+
+        eventually(shown, timeout=40, every=0.3, what=f"calm after {what}")
+
+    def _history(self, alerts: Iterable[Labels], start: float) -> str:
+        """What became of these, in words."""
+        return "; ".join(
+            f"{sorted(alert)}: view {self.view.of(alert, start)}, sent {self.sent.of(alert, start)}" for alert in alerts
+        )
 
     def during(self, what: str, edit: Callable[[], None]) -> dict[str, Seen]:
         """Does and deploys something, waits for calm, and tells what was seen of each subject."""

@@ -70,8 +70,10 @@ def test_prometheus_holds_for_every_target_what_effective_says(
     assert sum(sum(alerts.values()) for alerts, _ in said.by_host.values()) > 30, "too little fires to prove anything"
     said.assert_kept("as written")
 
-    # The values change: what should stop does, what should begin does.
+    # Other values, other places, another name: what should stop does, what should begin does.
     for one in plane.watched.values():
         one.number += 3
-    plane.show()
+    plane.move("host-6", {"environment": "staging", "infrastructure": "rack(1)"})
+    plane.rename("host-5", "host-5.example.org")
+    plane.deploy()
     Predictions(plane).assert_kept("after other values")
