@@ -33,11 +33,9 @@ class NotFound(PolicyError):
         self.type = type_name
         self.ids = tuple(ids)
         words = type_name.replace("-", " ")
+        pointers = {row_id: f"/ids/{asked.index(row_id)}" for row_id in self.ids} if asked and len(asked) > 1 else {}
         super().__init__(
-            Finding(
-                "not_found", f"There is no {words} {row_id}.", pointer=f"/ids/{asked.index(row_id)}" if asked else ""
-            )
-            for row_id in self.ids
+            Finding("not_found", f"There is no {words} {row_id}.", pointers.get(row_id, "")) for row_id in self.ids
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
@@ -14,9 +15,11 @@ class PolicyCommand(BaseCommand):
     """Refuses to guess with wrong settings, and says in one sentence when the database is not ready."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        require_sound_settings()
         try:
+            require_sound_settings()
             return super().execute(*args, **options)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(
                 f"the database is not ready: {str(error).strip()} (run `manage.py migrate`, or `manage.py up`)"

@@ -221,6 +221,23 @@ def test_the_commands_say_what_they_find(control_plane: ControlPlane, server: Pr
     failed = run("sync")
     assert failed.returncode == 1
     assert "cannot be reached" in failed.stderr
+    assert "not delivered" in failed.stdout
+
+
+@pytest.mark.parametrize("command", [["plan"], ["sync"], ["effective", "web-1"], ["explain", "web-1"]])
+def test_a_command_on_an_empty_database_says_what_to_do(
+    command: list[str], product_environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env=product_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "run `manage.py migrate`" in done.stderr.splitlines()[-1]
 
 
 def test_a_celery_task_deploys_and_tries_again_until_it_could(
