@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,19 +18,33 @@ PAGE_SIZE = Parameter("page_size", "integer", "Rows per page.", default=100, max
 PAGE_PARAMETERS = (PAGE, PAGE_SIZE)
 
 
+@dataclass(frozen=True)
+class Listing:
+    """Rows to page through; ``count`` need not select what is shown."""
+
+    rows: QuerySet
+    count: Callable[[], int]
+
+
 def paginate(
-    request: Request, rows: QuerySet, values: dict[str, Any], represent: Callable[[Sequence[Any]], list[dict[str, Any]]]
+    request: Request,
+    listing: Listing,
+    values: dict[str, Any],
+    represent: Callable[[Sequence[Any]], list[dict[str, Any]]],
 ) -> dict[str, Any]:
-    """One page of ``rows``. A page behind the last one is not there (404)."""
+    """One page. A page behind the last one is not there (404)."""
     page, size = values["page"], values["page_size"]
     start = (page - 1) * size
-    found: Sequence[Any] = list(rows[:size]) if page == 1 else ()
-    # A short first page counts itself.
-    count = len(found) if page == 1 and len(found) < size else rows.count()
-    if page > 1:
+    if page == 1:
+        # One row more: a first page that holds them all counts itself.
+        found = list(listing.rows[: size + 1])
+        count = len(found) if len(found) <= size else listing.count()
+        found = found[:size]
+    else:
+        count = listing.count()
         if start >= count:
             raise ApiProblem(404, "not_found", f"there is no page {page}: {count} rows in pages of {size}")
-        found = list(rows[start : start + size])
+        found = list(listing.rows[start : start + size])
     return {
         "count": count,
         "next": _page_url(request, page + 1) if start + size < count else None,

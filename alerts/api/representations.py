@@ -9,9 +9,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+from django.db.models import TextField
+from django.db.models.functions import Cast
+
 from alerts.models import Membership
 
 Row = tuple[Any, ...]
+JSON_COLUMNS = frozenset(("labels", "endpoints", "default_config", "variables", "unscoped", "config", "partition_by"))
 
 _ROW = ("version", "created_at", "updated_at", "deleted_at", "external_id")
 NAMESPACE = ("id", "name", "priority", "label", "description", *_ROW)
@@ -57,6 +62,19 @@ RULE = (*_RULE, "namespace__name", "group__namespace__name", "group__label_value
 _GROUP_NAMES = tuple({"namespace_id": "namespace", "parent_id": "parent"}.get(name, name) for name in GROUP)
 
 
+def selected(columns: Sequence[str]) -> list[Any]:
+    """The columns for ``values_list``: JSON comes as text, since Django would read it at a quarter of the speed."""
+    return [Cast(name, TextField()) if name in JSON_COLUMNS else name for name in columns]
+
+
+def _item(columns: Sequence[str], row: Row) -> dict[str, Any]:
+    """JSON that came as text is read; an object in hand has values."""
+    return {
+        name: orjson.loads(value) if name in JSON_COLUMNS and isinstance(value, str) else value
+        for name, value in zip(columns, row, strict=False)
+    }
+
+
 def namespaces(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [dict(zip(NAMESPACE, row, strict=True)) for row in rows]
 
@@ -78,15 +96,15 @@ def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
     memberships = Membership.objects.filter(target_id__in=[row[0] for row in rows]).order_by("group_id")
     for target_id, group_id in memberships.values_list("target_id", "group_id"):
         places[target_id].append(group_id)
-    return [{**dict(zip(TARGET, row, strict=True)), "groups": places[row[0]]} for row in rows]
+    return [{**_item(TARGET, row), "groups": places[row[0]]} for row in rows]
 
 
 def target(instance: Any) -> dict[str, Any]:
-    return {**dict(zip(TARGET, _columns(instance, TARGET), strict=True)), "groups": list(instance.group_ids())}
+    return {**_item(TARGET, _columns(instance, TARGET)), "groups": list(instance.group_ids())}
 
 
 def templates(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    return [dict(zip(TEMPLATE, row, strict=True)) for row in rows]
+    return [_item(TEMPLATE, row) for row in rows]
 
 
 def template(instance: Any) -> dict[str, Any]:
@@ -96,7 +114,7 @@ def template(instance: Any) -> dict[str, Any]:
 def rules(rows: Sequence[Row]) -> list[dict[str, Any]]:
     shown = []
     for row in rows:
-        item = dict(zip(_RULE, row, strict=False))
+        item = _item(_RULE, row)
         item["scope"] = scope_text(*row[-4:])
         shown.append(item)
     return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,7 @@ from alerts.actions import groups, namespaces, rules, targets, templates
 from alerts.api import filters, representations
 from alerts.api.examples import EXAMPLES
 from alerts.api.filters import narrowed, parameters_of
-from alerts.api.pagination import PAGE_PARAMETERS
+from alerts.api.pagination import PAGE_PARAMETERS, Listing
 from alerts.api.problems import ApiProblem, parameter_entry
 from alerts.api.query import Parameter
 from alerts.api.serializers import rules as rule_serializers
@@ -68,13 +69,25 @@ class Resource:
     def parameters(self) -> tuple[Parameter, ...]:
         return (*PAGE_PARAMETERS, self.ordering, SEARCH, DELETED, *parameters_of(self.filterset))
 
-    def rows(self, values: dict[str, Any]) -> QuerySet:
-        """The columns of the rows that the query parameters ask for, in a stable order."""
-        rows = narrowed(self.filterset, values, with_deleted(self.model.objects.all(), values["deleted"]))
+    @cached_property
+    def _shown(self) -> QuerySet:
+        """All rows, columns selected: naming them again for every request would cost more than reading them."""
+        return self.model.objects.values_list(*representations.selected(self.columns))
+
+    def listing(self, values: dict[str, Any], **within: Any) -> Listing:
+        """The rows that the query parameters ask for, in a stable order, among those that are ``within``."""
+        order = (*self._order(values["ordering"]), "id")
+        plain = self.model.objects.order_by()
+        return Listing(
+            rows=self._narrowed(self._shown, values, within).order_by(*order),
+            count=lambda: self._narrowed(plain, values, within).count(),
+        )
+
+    def _narrowed(self, rows: QuerySet, values: dict[str, Any], within: dict[str, Any]) -> QuerySet:
+        rows = narrowed(self.filterset, values, with_deleted(rows.filter(**within), values["deleted"]))
         if values["search"]:
-            matches = (Q(**{f"{name}__icontains": values["search"]}) for name in self.search)
-            rows = rows.filter(_any(matches))
-        return rows.order_by(*self._order(values["ordering"]), "id").values_list(*self.columns)
+            rows = rows.filter(_any(Q(**{f"{name}__icontains": values["search"]}) for name in self.search))
+        return rows
 
     def _order(self, text: str | None) -> tuple[str, ...]:
         if text is None:
@@ -88,8 +101,7 @@ class Resource:
 
     def row(self, row_id: int, deleted: str = "exclude") -> dict[str, Any]:
         """One row as it is shown; 404 without it."""
-        rows = with_deleted(self.model.objects.filter(pk=row_id), deleted)
-        found = self.represent(list(rows.values_list(*self.columns)))
+        found = self.represent(list(with_deleted(self._shown.filter(pk=row_id), deleted)))
         if not found:
             raise self.missing(row_id)
         return found[0]

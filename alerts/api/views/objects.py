@@ -58,7 +58,7 @@ class Collection(ObjectView):
         return {"GET": resource.parameters, "POST": (DRY_RUN,)}
 
     def get(self, request: Request) -> Response:
-        return Response(paginate(request, self.resource.rows(self.query), self.query, self.resource.represent))
+        return Response(paginate(request, self.resource.listing(self.query), self.query, self.resource.represent))
 
     def post(self, request: Request) -> Response:
         body = parsers.read_object(request._request)

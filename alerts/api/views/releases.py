@@ -13,7 +13,7 @@ from alerts.actions.deploy import Outcome
 from alerts.api import idempotency, parsers
 from alerts.api.examples import RELEASE
 from alerts.api.openapi import Answer, Operation
-from alerts.api.pagination import PAGE_PARAMETERS, paginate
+from alerts.api.pagination import PAGE_PARAMETERS, Listing, paginate
 from alerts.api.problems import ApiProblem
 from alerts.api.query import Parameter
 from alerts.api.views.base import ApiView
@@ -121,10 +121,10 @@ class Releases(ApiView):
     }
 
     def get(self, request: Request) -> Response:
-        rows = Release.objects.order_by("-id").values_list(*BRIEF)
+        rows = Release.objects.order_by("-id")
         if self.query["state"]:
             rows = rows.filter(state=self.query["state"])
-        return Response(paginate(request, rows, self.query, brief))
+        return Response(paginate(request, Listing(rows.values_list(*BRIEF), rows.count), self.query, brief))
 
     def operations(self) -> Mapping[str, Operation]:
         answer = Answer("A page.", BRIEF_SCHEMA, RELEASE, page=True)

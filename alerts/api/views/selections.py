@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -25,8 +24,9 @@ class Selection(ObjectView):
     def parameters_of(self, resource: Resource) -> Mapping[str, Any]:
         return {"GET": resource.parameters}
 
-    def page(self, request: Request, rows: QuerySet) -> Response:
-        return Response(paginate(request, rows, self.query, self.resource.represent))
+    def page(self, request: Request, **within: Any) -> Response:
+        listing = self.resource.listing(self.query, **within)
+        return Response(paginate(request, listing, self.query, self.resource.represent))
 
     def operations(self) -> Mapping[str, Operation]:
         it = self.resource
@@ -49,7 +49,7 @@ class BySeverity(Selection):
         if severity not in settings.SEVERITIES:
             known = ", ".join(settings.SEVERITIES)
             raise ApiProblem(404, "not_found", f"there is no severity {severity!r}; there are {known}")
-        return self.page(request, self.resource.rows(self.query).filter(severity=severity))
+        return self.page(request, severity=severity)
 
 
 class ByGroup(Selection):
@@ -58,7 +58,7 @@ class ByGroup(Selection):
 
     def get(self, request: Request, group_id: int) -> Response:
         GROUPS.version(group_id, "include")
-        return self.page(request, self.resource.rows(self.query).filter(group_id=group_id))
+        return self.page(request, group_id=group_id)
 
 
 class ByTemplate(Selection):
@@ -67,4 +67,4 @@ class ByTemplate(Selection):
 
     def get(self, request: Request, template_id: int) -> Response:
         TEMPLATES.version(template_id, "include")
-        return self.page(request, self.resource.rows(self.query).filter(created_from_template_id=template_id))
+        return self.page(request, created_from_template_id=template_id)
