@@ -74,28 +74,37 @@ def arrange(rules: Iterable[CompiledRule]) -> tuple[RuleGroup, ...]:
 
 
 def _in_order(rules: list[CompiledRule]) -> tuple[CompiledRule, ...]:
-    recordings = [rule for rule in rules if rule.kind == "recording"]
-    depths: dict[str, int] = {}
-    if recordings:
-        reads = {
-            name: frozenset().union(*(_reads(rule) for rule in recordings if rule.name == name))
-            for name in {rule.name for rule in recordings}
-        }
-
-        def depth(name: str, above: frozenset[str]) -> int:
-            if name not in depths:
-                inside = (reads[name] & reads.keys()) - above  # recordings that read each other have no order
-                depths[name] = 1 + max((depth(other, above | {name}) for other in sorted(inside)), default=-1)
-            return depths[name]
-
-        for name in sorted(reads):
-            depth(name, frozenset((name,)))
+    reads: dict[str, frozenset[str]] = {}
+    for rule in rules:
+        if rule.kind == "recording":
+            reads[rule.name] = reads.get(rule.name, frozenset()) | _reads(rule)
+    depths = _depths(reads)
     return tuple(
         sorted(
             rules,
             key=lambda rule: (rule.kind == "alerting", depths.get(rule.name, 0), rule.key, rule.name, rule.labels),
         )
     )
+
+
+def _depths(reads: Mapping[str, frozenset[str]]) -> dict[str, int]:
+    """How many recordings each one builds upon, at the longest. A chain may be longer than Python's stack."""
+    depths: dict[str, int] = {}
+    for first in sorted(reads):
+        begun: set[str] = set()
+        pending = [first]
+        while pending:
+            name = pending[-1]
+            begun.add(name)
+            below = sorted(reads[name] & reads.keys())
+            # Recordings that read each other have no order: who was begun is not waited for.
+            waiting = [other for other in below if other not in depths and other not in begun]
+            if waiting:
+                pending += reversed(waiting)
+            else:
+                depths.setdefault(name, 1 + max((depths[other] for other in below if other in depths), default=-1))
+                pending.pop()
+    return depths
 
 
 def _reads(rule: CompiledRule) -> frozenset[str]:
