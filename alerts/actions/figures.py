@@ -28,7 +28,9 @@ def figures() -> list[Figure]:
         "alert_template": AlertTemplate,
         "alert_rule": AlertRule,
     }
-    living = {(name,): float(model.objects.living().count()) for name, model in kinds.items()}
+    living: dict[tuple[str, ...], float] = {
+        (name,): float(model.objects.living().count()) for name, model in kinds.items()
+    }
     servers = list(ServerState.objects.all())
     return [
         Figure("config_server_policy_revision", "The revision of the policy.", {(): float(PolicyState.current())}),

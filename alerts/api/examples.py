@@ -151,7 +151,7 @@ _PLANNED = {
     "for_duration": "10m",
     "labels": {"severity": "warning"},
 }
-PLAN = {
+PLAN: dict[str, Any] = {
     "revision": 13,
     "loaded_revision": 12,
     "loaded_release": 7,

@@ -75,7 +75,7 @@ def _malformed(message: str) -> ApiProblem:
 
 
 def _too_large() -> ApiProblem:
-    return ApiProblem(413, "too_large", f"a body has at most {MAX_BODY} bytes", headers={"Connection": "close"})
+    return ApiProblem(413, "too_large", f"a body has at most {MAX_BODY} bytes")
 
 
 def _read(request: HttpRequest) -> bytes:

@@ -68,6 +68,7 @@ def test_one_unknown_id_stops_them_all_and_every_unknown_id_is_listed(
     answer = admin.post(f"targets/{verb}", {"ids": [998, *three, 999]})
     assert answer.status == 404
     assert answer.problem["ids"] == [998, 999]
+    assert answer.pointers == ["/ids/0", "/ids/4"]
     assert list(Target.objects.values()) == before
 
 

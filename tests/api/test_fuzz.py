@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.servers.binaries import ROOT
 
@@ -36,6 +37,21 @@ def server(
     create = [sys.executable, "manage.py", "create_api_token", "--user", "fuzz", "--role", "admin"]
     created = subprocess.run(create, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     return address, created.stdout.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunked", [False, True])
+def test_server_reads_no_more_than_it_must(server: tuple[str, str], chunked: bool) -> None:
+    address, token = server
+
+    def post(size: int) -> requests.Response:
+        body = b'{"name": "' + b"x" * size + b'"}'
+        pieces = (body[start : start + 65_536] for start in range(0, len(body), 65_536))
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        url = f"{address}/api/v1/namespaces"
+        return requests.post(url, data=pieces if chunked else body, headers=headers, timeout=20)
+
+    assert [post(size).status_code for size in (10, 900_000, 2_000_000, 11)] == [201, 400, 413, 201]
 
 
 @pytest.mark.slow

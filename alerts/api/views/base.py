@@ -56,5 +56,10 @@ class ApiView(APIView):
         if hasattr(self, method.lower()):
             self.query = query.read(request.query_params, self.parameters.get(method, ()))
 
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """What was said to one token is no other's; it may be kept when it is asked for again (ETag)."""
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        return super().finalize_response(request, response, *args, **kwargs)
+
     def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
         return errors.response(exc, allowed=self.allowed_methods)

@@ -9,10 +9,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from alerts.actions.errors import NotFound
 from alerts.api import idempotency, parsers
 from alerts.api.openapi import Answer, Operation
 from alerts.api.pagination import paginate
 from alerts.api.preconditions import etag, if_match, not_modified
+from alerts.api.problems import pointer_to
 from alerts.api.query import DRY_RUN
 from alerts.api.resources import DELETED, Resource
 from alerts.api.serializers.bulk import Ids
@@ -202,7 +204,14 @@ class Bulk(ObjectView):
         ids, dry_run = serializer.validated_data["ids"], self.query["dry_run"]
 
         def work() -> Response:
-            return Response({"ids": getattr(self.resource.actions, self.verb)(ids, dry_run=dry_run)})
+            try:
+                return Response({"ids": getattr(self.resource.actions, self.verb)(ids, dry_run=dry_run)})
+            except NotFound as missing:
+                missing.findings = tuple(
+                    finding.at(pointer_to("ids", ids.index(row_id)))
+                    for finding, row_id in zip(missing.findings, missing.ids, strict=True)
+                )
+                raise
 
         return idempotency.once(request, body, work, dry_run=dry_run)
 
