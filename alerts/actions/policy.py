@@ -6,6 +6,7 @@ and the compiler goes through only their keys. Every process keeps one copy; the
 
 from __future__ import annotations
 
+import gc
 import threading
 from dataclasses import dataclass
 from typing import cast
@@ -79,7 +80,18 @@ class PolicyCache:
                 continue
             compiled = compile_policy(policy, options(), known.compiled if known else None)
             self._known = CurrentPolicy(revision, policy, compiled, mark)
+            if known is None:
+                _set_aside()
             return self._known
+
+
+def _set_aside() -> None:
+    """What is in memory now stays there: the garbage collector would go through a large policy for nothing, many times
+    in every deploy. What an earlier call set aside is looked at once more.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _brought_up_to_date(known: CurrentPolicy) -> Policy:

@@ -33,7 +33,10 @@ class KeptKey:
 
 @dataclass(frozen=True, eq=False)
 class WantedSet:
-    """A set of files. Compiled sets carry what they mean; a pinned one only its bytes."""
+    """A set of files. Compiled sets carry what they mean; a pinned one only its bytes.
+
+    ``former``: files this process rendered last before, so that what they meant need not be read from their bytes.
+    """
 
     revision: int
     contents: Mapping[str, bytes]
@@ -41,6 +44,7 @@ class WantedSet:
     current: CurrentPolicy | None = None
     files: Mapping[str, RuleFile] = field(default_factory=dict)
     kept: tuple[KeptKey, ...] = ()
+    former: Mapping[str, RuleFile] = field(default_factory=dict)
 
     @cached_property
     def content_hash(self) -> str:
@@ -70,7 +74,8 @@ def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server
     else:
         rules = list(current.compiled.rules)
     with _render_lock:
-        files = _rendered = render(rules, _rendered)
+        former = _rendered
+        files = _rendered = render(rules, former)
     return WantedSet(
         revision=current.revision,
         contents={name: file.content for name, file in files.items()},
@@ -78,6 +83,7 @@ def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server
         current=current,
         files=files,
         kept=kept,
+        former=former,
     )
 
 
