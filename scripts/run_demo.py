@@ -348,16 +348,35 @@ def _program(variable: str, name: str) -> str:
 
 
 def _port(wanted: int) -> int:
-    """The wanted port, or a free one."""
-    for port in (wanted, 0):
+    """The wanted port, or a free one, that no other demo is about to use."""
+    for port in (wanted, 0, 0, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            found = int(probe.getsockname()[1])
+            if _claim(found):
+                return found
     raise Failed(f"there is no free port on {HOST}")
+
+
+_claims: list[socket.socket] = []
+
+
+def _claim(port: int) -> bool:
+    """A name that only one process has, as long as it lives; it is no file."""
+    if sys.platform != "linux":
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0config-server-demo-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
 
 
 def _get(url: str, token: str = "") -> Any:
