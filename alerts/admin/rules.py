@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from alerts.actions import rules, templates
@@ -17,7 +18,6 @@ from alerts.admin.forms import PolicyForm
 from alerts.admin.policy_admin import STAMPS, Living, PolicyAdmin
 from alerts.models import AlertRule, AlertTemplate, RuleMetric
 
-NAMESPACES = ("namespace", admin.RelatedOnlyFieldListFilter)
 CONFIG = (
     '{"for_duration": "5m", "keep_firing_for": "10m", "interval": "30s", "severity": "critical", "labels": {}, '
     '"annotations": {}, "template_vars": {"threshold": 80}}'
@@ -63,6 +63,12 @@ class AlertTemplateAdmin(PolicyAdmin):
     )
 
 
+def three_ways() -> forms.NullBooleanSelect:
+    widget = forms.NullBooleanSelect()
+    widget.choices = [("unknown", "as weaker layers say"), ("true", "yes"), ("false", "no: mute it here")]
+    return widget
+
+
 class RuleForm(DefinitionForm):
     actions = rules
     renamed = {
@@ -82,6 +88,7 @@ class RuleForm(DefinitionForm):
     )
     query_template = Lines(required=False, empty_value=None, help_text="PromQL. Empty: a weaker layer supplies it.")
     config = JsonText(empty={}, rows=6, help_text=f"What this layer says, as in {CONFIG}.")
+    enabled = forms.NullBooleanField(required=False, widget=three_ways())
     merge_strategy = forms.ChoiceField(
         required=False,
         choices=[("", "by itself: override with a query, merge without"), *AlertRule.Strategy.choices],
@@ -107,18 +114,33 @@ class RuleForm(DefinitionForm):
         return values
 
 
+class Level(admin.SimpleListFilter):
+    """How narrow a scope is."""
+
+    title = "scope"
+    parameter_name = "scope"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("global", "Global"), *((level, level.capitalize()) for level in rules.SCOPES)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "global":
+            return queryset.filter(scope_key="global")
+        return queryset.filter(scope_key__startswith=f"{self.value()}:") if self.value() in rules.SCOPES else queryset
+
+
 @admin.register(AlertRule)
 class AlertRuleAdmin(PolicyAdmin):
     policy_actions = rules
     form = RuleForm
-    list_display = ("key", "name", "scope", "kind", "severity", "merge_strategy", "enabled", "priority", "deleted_at")
+    list_display = ("key", "scope", "severity", "enabled", "merge_strategy", "priority", "name", "kind", "deleted_at")
     list_filter = (
         Living,
         "kind",
         "severity",
         "merge_strategy",
         "enabled",
-        NAMESPACES,
+        Level,
     )
     list_select_related = ("namespace", "group__namespace", "target")
     search_fields = ("key", "name", "query_template")

@@ -147,3 +147,11 @@ def test_list_costs_the_same_for_many_rows(model: str, world: SimpleNamespace, a
     assert Group.objects.count() == 10
     assert Target.objects.count() == 9
     assert AlertRule.objects.count() == 10
+
+
+@pytest.mark.parametrize(
+    ("scope", "keys"), [("global", ["rule"]), ("group", ["override"]), ("target", []), ("", ["override", "rule"])]
+)
+def test_rules_are_narrowed_by_scope(scope: str, keys: list[str], world: SimpleNamespace, admin: Client) -> None:
+    found = admin.get(f"/admin/alerts/alertrule/?scope={scope}").context["cl"].result_list
+    assert {row.pk for row in found} == {getattr(world, key).pk for key in keys}
