@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -31,7 +32,7 @@ def server(
     rule_dir.mkdir()
     environment = product_environment | {"PROMETHEUS_URL": start_prometheus(rule_dir=rule_dir).url}
     if "postgresql" in settings.DATABASES["default"]["ENGINE"]:
-        environment["DATABASE_URL"] = request.getfixturevalue("postgresql").create_database("fuzz")
+        environment["DATABASE_URL"] = request.getfixturevalue("postgresql").create_database(f"fuzz_{uuid4().hex}")
     up = run_process([sys.executable, "manage.py", "up", "--port", "0"], env=environment, name="up")
     address = up.expect(r"ready (http://\S+)", timeout=60)[1]
     create = [sys.executable, "manage.py", "create_api_token", "--user", "fuzz", "--role", "admin"]

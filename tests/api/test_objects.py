@@ -61,7 +61,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "config": {},
         "merge_strategy": "override",
         "priority": 100,
-        "enabled": None,
+        "enabled": True,
         "partition_by": [],
         "allow_split": False,
         "created_from_template_id": None,
@@ -519,3 +519,34 @@ def test_target_moves_between_groups(admin: Caller, world: SimpleNamespace) -> N
     moved = admin.patch(address, {"groups": [world.europe["id"]]})
     assert (moved.json["groups"], moved.headers["ETag"]) == ([world.europe["id"]], '"v2"')
     assert admin.patch(address, {"groups": []}).json["groups"] == []
+
+
+def test_put_resets_the_strategy_and_whether_it_is_enabled(admin: Caller) -> None:
+    body = {"name": "Reset", "query_template": "up == 0"}
+    made = admin.post("alert-rules", {**body, "merge_strategy": "merge", "enabled": False}).json
+    written = admin.put(f"alert-rules/{made['id']}", body).json
+    assert (written["merge_strategy"], written["enabled"]) == ("override", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "enabled"),
+    [
+        ({"name": "Silent", "query_template": "up == 0"}, True),
+        ({"name": "Silent", "query_template": "up == 0", "enabled": None}, None),
+        ({"name": "Silent", "query_template": "up == 0", "merge_strategy": "merge"}, None),
+        ({"name": "Silent", "config": {"for_duration": "5m"}}, None),
+        ({"name": "Silent", "query_template": "up == 0", "enabled": False}, False),
+    ],
+)
+def test_an_override_that_is_silent_about_enabled_says_true(
+    admin: Caller, body: dict[str, Any], enabled: bool | None
+) -> None:
+    assert admin.post("alert-rules", body).json["enabled"] is enabled
+
+
+def test_a_rule_from_a_template_has_its_name_where_nothing_else_is_said(admin: Caller) -> None:
+    template = admin.post("alert-templates", {"name": "Lent", "query_template": "up == 0"}).json
+    made = admin.post("alert-rules", {"template_id": template["id"]}).json
+    assert (made["name"], made["key"], made["enabled"]) == ("Lent", "Lent", True)
+    layer = admin.post("alert-rules", {"template_id": template["id"], "key": "Other"}).json
+    assert (layer["name"], layer["key"]) == (None, "Other")
