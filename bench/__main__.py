@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench import ROWS, table
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures, and prints ratios with their goals.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures; prints ratios and goals.")
     parser.add_argument("names", nargs="*", choices=[[], *ROWS], metavar="NAME", help=", ".join(ROWS))
     parser.add_argument("--tiny", action="store_true", help="sizes that only show that it runs")
     parser.add_argument("--json", action="store_true", help="lines for programs; runs the rows in this process")
@@ -26,14 +27,15 @@ def main() -> int:
     if options.json:
         print(json.dumps([line for name in names for line in table.to_json(measure(name, tiny=options.tiny))]))
         return 0
-    results, failed = [], []
+    results: list[Result] = []
+    failed = []
     for name in names:
         start = time.monotonic()
         found = in_own_process(name, tiny=options.tiny)
         print(f"bench: {name} took {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         if found is None:
             failed.append(name)
-        results += found or []
+        results += [replace(result, bound=None) for result in found or []] if options.tiny else found or []
     print(table.text(results))
     if failed:
         print(f"bench: could not be measured: {', '.join(failed)}", file=sys.stderr)

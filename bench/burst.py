@@ -1,4 +1,4 @@
-"""Ten edits one right after another, with a running worker: how many releases, and when Prometheus holds the last one."""
+"""Ten edits right after one another, with a running worker: how many releases, and when Prometheus holds the last."""
 
 from __future__ import annotations
 

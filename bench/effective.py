@@ -1,4 +1,4 @@
-"""What is in force for one target of many: a look-up in the compiled policy, so the number of targets must not count."""
+"""What is in force for one target of many: a look-up in the compiled policy, so their number must not count."""
 
 from __future__ import annotations
 

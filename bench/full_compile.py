@@ -1,7 +1,7 @@
 """Everything compiled and rendered at once, nothing remembered: rules per second, and the most memory it ever took.
 
-The pure domain in a fresh process. Beside it, as a measure of the machine, how fast the bare PromQL parser reads the same
-expressions: each distinct one has to be parsed twice, as written and, for the proof, with its matchers.
+The pure domain in a fresh process. Beside it, as a measure of the machine, how fast the bare PromQL parser reads the
+same expressions: each distinct one has to be parsed twice, as written and, for the proof, with its matchers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,12 @@ def _measure(rules: int, expressions: int, at_least: float) -> list[Result]:
             "at least",
             at_least,
         ),
-        Result(f"{what}: beside the bare parser reading each once", _parser(parsing.cpu, expressions), spent / parsing.cpu, " ×"),
+        Result(
+            f"{what}: beside the bare parser reading each once",
+            _parser(parsing.cpu, expressions),
+            spent / parsing.cpu,
+            " ×",
+        ),
         Result(f"{what}: peak memory", "largest resident size of the process", peak / MEGABYTE, " MB", "at most", 150),
     ]
 

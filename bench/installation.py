@@ -66,7 +66,9 @@ def rule_server(**options: Any) -> Iterator[tuple[MeasuredPrometheus, Path]]:
         os.environ["CONFIG_SERVER_TEST_RUN"] = str(folder)
         rule_dir = folder / "rules"
         rule_dir.mkdir()
-        server = MeasuredPrometheus(newest(), folder / "prometheus", rule_dir=rule_dir, **{"interval": NEVER, **options})
+        server = MeasuredPrometheus(
+            newest(), folder / "prometheus", rule_dir=rule_dir, **{"interval": NEVER, **options}
+        )
         stack.callback(server.stop)
         yield server.start(), rule_dir
 

@@ -45,7 +45,8 @@ def _measure(shape: str, groups: int, keys: int, named: Callable[[int, str], str
             with Spent() as spent:
                 outcome = deploy("bench")
             assert outcome.good, outcome.release and outcome.release.errors
-            assert outcome.release is not None and outcome.release.changes["counts"]["changed"] == 1
+            assert outcome.release is not None
+            assert outcome.release.changes["counts"]["changed"] == 1
             if number:  # the first one warms up
                 ours.append(spent.cpu)
                 reloads.append(server.reload_cost().cpu)
