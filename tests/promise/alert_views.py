@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from tests.promise.fleet import Labels
@@ -94,6 +95,11 @@ class SentAlerts(HttpServer):
             ends = datetime.fromisoformat(alert["endsAt"].replace("Z", "+00:00"))
             self.sent.append((time.monotonic(), frozenset(alert["labels"].items()), ends > now))
         return 200, "application/json", b"{}"
+
+    def longest_silence(self, since: float) -> float:
+        """Seconds in which nothing at all was sent."""
+        times = [since, *(when for when, _, _ in self.sent if when > since)]
+        return max((after - before for before, after in pairwise(times)), default=0.0)
 
     def of(self, alert: Labels, since: float) -> Changes:
         """From firing to resolved, and back."""

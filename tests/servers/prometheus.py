@@ -32,6 +32,7 @@ class PrometheusServer:
         alertmanagers: Sequence[str] = (),
         interval: str = "1s",
         lifecycle: bool = True,
+        resend_delay: str = "1s",
         flags: Sequence[str] = (),
     ) -> None:
         self.binaries = binaries
@@ -46,6 +47,7 @@ class PrometheusServer:
         ]
         self.scrape_configs = [*jobs, *scrape_configs]
         self.alertmanagers = list(alertmanagers)
+        self.resend_delay = resend_delay
         self.flags = [*(["--web.enable-lifecycle"] if lifecycle else []), *flags]
         self.address = "127.0.0.1:0"
         self._process: Process | None = None
@@ -83,7 +85,7 @@ class PrometheusServer:
                 f"--web.listen-address={self.address}",
                 "--log.level=info",
                 # An alert's resend must not hide a hand-over from Alertmanager for a minute.
-                "--rules.alert.resend-delay=1s",
+                f"--rules.alert.resend-delay={self.resend_delay}",
                 "--rules.alert.for-outage-tolerance=0s",
                 *self.flags,
             ],
