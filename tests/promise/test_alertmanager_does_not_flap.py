@@ -20,12 +20,14 @@ from tests.servers.processes import eventually
 CALM = 2.0
 """Seconds without change that show that nothing is on its way."""
 
+pytestmark = pytest.mark.slow
+
 
 def resend_delay(version: str) -> float:
     """Alertmanager forgets an alert that is not sent again within four of these.
 
-    At every reload 2.x loses sight of its Alertmanagers for up to five seconds, whatever the reload changed. With delays
-    as in production nobody notices; here only what the rules do is to be seen.
+    At every reload 2.x loses sight of its Alertmanagers for up to five seconds, whatever the reload changed. With
+    delays as in production nobody notices; here only what the rules do is to be seen.
     """
     return 2.5 if version.startswith("2.") else 0.5
 

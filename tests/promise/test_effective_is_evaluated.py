@@ -13,6 +13,8 @@ from tests.promise.queries import RECORDED, RECORDING
 
 both_layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
+pytestmark = pytest.mark.slow
+
 
 def write_policy(plane: Plane) -> None:
     """Overrides, merges, mutes and priorities at all scopes, queries of all kinds."""

@@ -11,6 +11,8 @@ from tests.promise.edits import Editor
 from tests.promise.plane import Plane
 from tests.promise.predictions import Predictions
 
+pytestmark = pytest.mark.slow
+
 
 def play(plane: Plane, seed: str, rounds: int) -> Editor:
     """Rounds of: some edits, a deploy, a comparison."""
