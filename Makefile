@@ -20,8 +20,9 @@ lint:  ## ruff, mypy, the import contract, shellcheck
 	@scripts/setup dev
 	@scripts/lint
 
-bench: setup  ## the measurements of bench/, as ratios
-	@scripts/fetch_tools.py prometheus
+bench:  ## the measurements of bench/, as ratios
+	@scripts/setup dev
+	@scripts/fetch_tools.py prometheus-current || scripts/fetch_tools.py prometheus
 	@.venv/bin/python -m bench
 
 clean:  ## remove what the targets above made; var/ (your data) stays

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from bench import policies
@@ -28,7 +27,7 @@ def measure(*, tiny: bool = False) -> list[Result]:
             for group in rows
             for key in range(keys)
         )
-        command = [sys.executable, Path("manage.py"), "worker", "--reconcile-every", "3600"]
+        command = [sys.executable, "manage.py", "worker", "--reconcile-every", "3600"]
         worker = Process(command, ROOT, env=here.environment)
         worker.log = here.folder / "worker.log"
         with worker:
@@ -85,7 +84,8 @@ def _wait_for(revision: int) -> None:
 def _state() -> dict[str, Any]:
     from alerts.models import ServerState
 
-    return ServerState.objects.values("loaded_revision", "last_error").first() or {"loaded_revision": -1}
+    state = ServerState.objects.first()
+    return {"loaded_revision": state.loaded_revision if state else -1, "error": state.last_error if state else None}
 
 
 def _latest_revision() -> int:

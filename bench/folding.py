@@ -41,7 +41,7 @@ class Size:
 
 
 FULL = Size(groups=1_000, policies=20, overridden=50, interval=15)
-TINY = Size(groups=20, policies=2, overridden=6, interval=2)
+TINY = Size(groups=20, policies=2, overridden=6, interval=1)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _expression(policy: int, threshold: int, matcher: str = "") -> str:
 def _consolidated(size: Size, thresholds: Thresholds) -> dict[str, bytes]:
     """Our own compile of the policy as people would write it."""
     groups = tuple(Group(LABEL, _name(group)) for group in range(size.groups))
-    layers = []
+    layers: list[Layer] = []
     for policy, overrides in enumerate(thresholds):
         scopes = {GLOBAL: 50} | {Scope("group", LABEL, _name(group)): over for group, over in overrides.items()}
         for scope, threshold in scopes.items():

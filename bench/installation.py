@@ -70,7 +70,8 @@ def rule_server(**options: Any) -> Iterator[tuple[MeasuredPrometheus, Path]]:
             newest(), folder / "prometheus", rule_dir=rule_dir, **{"interval": NEVER, **options}
         )
         stack.callback(server.stop)
-        yield server.start(), rule_dir
+        server.start()
+        yield server, rule_dir
 
 
 def newest() -> binaries.PrometheusBinaries:
