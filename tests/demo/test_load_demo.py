@@ -14,7 +14,7 @@ from alerts.actions import effective, groups, policy, rules
 from alerts.demo.loading import POLICY
 from alerts.models import AlertRule, AlertTemplate, Group, Namespace, PolicyState, Target
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
