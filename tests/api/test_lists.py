@@ -237,9 +237,9 @@ def test_targets_are_filtered_by_their_place(
         ("kind=alerting&scope=global", ["G"]),
         ("severity=warning", ["T"]),
         ("severity=loud", []),
-        ("enabled=true", ["N"]),
+        ("enabled=true", ["HighLoad", "N", "R"]),
         ("enabled=false", ["G"]),
-        ("enabled=null", ["HighLoad", "R", "T"]),
+        ("enabled=null", ["T"]),
         ("key=G", ["G"]),
         ("name=a:b", ["R"]),
         ("external_id=e", ["N"]),
@@ -260,7 +260,7 @@ def test_rules_are_filtered(admin: Caller, world: SimpleNamespace, query: str, e
         external_id="e",
         priority=200,
     )
-    admin.make("alert-rules", name="T", target_id=ids["web"], template_id=ids["template"])
+    admin.make("alert-rules", name="T", target_id=ids["web"], template_id=ids["template"], enabled=None)
     assert names(admin.get("alert-rules?" + query.format(**ids)), "key") == expected
 
 
