@@ -69,6 +69,17 @@ HOST_99 = layer(5, host("h1"), config=threshold(99))
             [None, "environment/production"],
             [None, "environment/production"],
         ),
+        # A sum hides which series it counted: it joins nothing, and nothing joins what its author lets be cut.
+        (
+            [BASE, layer(2, env("production"), ONE_SUM)],
+            [None, "environment/production"],
+            [None, "environment/production"],
+        ),
+        (
+            [layer(1, query=ONE_SUM, allow_split=True), layer(2, env("production"), EACH_SERIES)],
+            [None, "environment/production"],
+            [None, "environment/production"],
+        ),
         # What one layer does and a stronger one undoes leaves no trace where pieces are joined.
         ([BASE, layer(2, env("production"), config={"labels": {"a": "b"}}),
           layer(3, env("production-eu"), config={"labels": {"a": None}})],
@@ -285,6 +296,15 @@ def test_a_piece_that_the_query_itself_excludes_is_dropped_and_remembered(layout
     (contradiction,) = plan.dropped[plan.chain(elsewhere)]
     assert contradiction.region.holds(elsewhere)
     assert not contradiction.region.holds({"environment": "staging"})
+
+
+@both_layouts
+def test_one_selector_that_can_match_keeps_a_piece(layout: Layout) -> None:
+    base = layer(1, query='cpu_usage{environment="staging"} > 1 or cpu_idle < 1')
+    plan = plan_of(base, layer(2, env("staging"), "up == 0"), layout=layout)
+    assert codes(plan) == []
+    assert plan.piece({"environment": "production"}) is not None
+    assert not any(plan.dropped.values())
 
 
 @both_layouts
