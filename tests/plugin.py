@@ -20,7 +20,7 @@ from tests.servers import binaries, took_part
 from tests.servers.postgresql import PostgreSQL
 
 # Everything under these folders also runs on PostgreSQL in `make test`.
-DATABASE_FOLDERS = ("tests/models/", "tests/actions/", "tests/api/")
+DATABASE_FOLDERS = ("tests/models/", "tests/actions/", "tests/api/", "tests/admin/", "tests/web/")
 
 OWN_SETTINGS = (
     *("PROMETHEUS_URL", "PROMETHEUS_RULE_LAYOUT", "PROMETHEUS_RULE_FILE_MODE", "PROMETHEUS_RELOAD_ENABLED"),

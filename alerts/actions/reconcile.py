@@ -40,11 +40,12 @@ def look(server: str = DEFAULT_SERVER) -> Drift:
     release = state.loaded_release
     drift = Drift()
     if release is None:
+        drift.unreachable = _why_unreachable()
         return drift
     drift.on_disk = [drift_problem(found) for found in releases.disk_drift(release)[:SHOWN]]
     try:
         prometheus_server = prometheus()
-        found = mismatches(prometheus_server, wanted.of_release(release), changed=())
+        found = mismatches(prometheus_server, wanted.of_release(release))
         drift.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
         failing = read_back.unhealthy(prometheus_server.rules(), settings.PROMETHEUS_RULE_DIR)
         drift.failing = [
@@ -54,6 +55,14 @@ def look(server: str = DEFAULT_SERVER) -> Drift:
     except PrometheusError as error:
         drift.unreachable = str(error)
     return drift
+
+
+def _why_unreachable() -> str:
+    try:
+        prometheus().runtime()
+    except PrometheusError as error:
+        return str(error)
+    return ""
 
 
 def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -159,5 +160,9 @@ def settle(row: PolicyRow, values: Mapping[str, Any]) -> tuple[set[str], list[Fi
 
 
 def _differs(before: Any, after: Any) -> bool:
-    # Equal to Python, yet written differently: 1, 1.0 and true, or members in another order.
-    return before != after or repr(before) != repr(after)
+    # Equal to Python, yet written differently: 1, 1.0 and true. PostgreSQL keeps no order of members.
+    return before != after or _written(before) != _written(after)
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def _rule_differences(expected: ExpectedRule, loaded: LoadedRule) -> Iterator[tu
         yield "expr", expected.expr, loaded.query
 
 
+@lru_cache(maxsize=32_768)  # a reconcile compares the same pairs over and over
 def _same_expression(one: str, other: str) -> bool:
     try:
         return normalise(one) == normalise(other)

@@ -62,7 +62,7 @@ def expect_rendered(files: Iterable[RuleFile], changed: Collection[str] | None =
     ]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def expect_bytes(name: str, content: bytes) -> ExpectedFile:
     """From a rule file as it lies on disk: for releases whose rules are gone. Slower: some 10,000 rules a second."""
     document = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506 - both are safe

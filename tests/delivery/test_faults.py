@@ -216,6 +216,21 @@ def put_a_file_there(folder: Path) -> None:
     folder.write_text("")
 
 
+def test_a_rule_loaded_with_other_words_is_noticed_though_the_numbers_are_the_same(
+    deployed: Release, server: PrometheusServer, rule_dir: Path
+) -> None:
+    file = rule_dir / "current" / "global.yml"
+    good = file.read_bytes()
+    file.chmod(0o644)
+    file.write_bytes(good.replace(b"up == 0", b"up == 7"))
+    server.reload()
+    file.write_bytes(good)
+    file.chmod(0o444)
+    healed = delivered(reconcile.reconcile())
+    assert {warning["code"] for warning in healed.warnings} == {"drift_loaded"}
+    assert {rule["query"] for group in server.rules() for rule in group["rules"]} == {"up == 0"}
+
+
 BAD_DIRECTORIES = {
     "missing": (shutil.rmtree, "rule_dir_missing"),
     "a file": (put_a_file_there, "not_a_directory"),
