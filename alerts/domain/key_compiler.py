@@ -16,7 +16,7 @@ from alerts.domain.promql.expression import Expression, parse
 from alerts.domain.promql.injection import inject
 from alerts.domain.promql.metrics import metrics_read
 from alerts.domain.regions import Region
-from alerts.domain.resolver import EffectiveRule, fold, resolve
+from alerts.domain.resolver import EffectiveRule, content_of, fold, resolve
 
 MAX_BRANCHES = 50
 MAX_COMPILED = 256 * 1024
@@ -62,6 +62,7 @@ class KeyCompiler:
         self._rules: dict[Chain, EffectiveRule | None] = {}
         self._enabled: dict[Chain, bool] = {}
         self._owners: dict[Chain, Layer] = {}
+        self._alike: dict[Hashable, tuple[EffectiveRule, bool]] = {}
         self._shapes: dict[Chain, Shape] = {}
         self._findings: dict[Finding, None] = {}
         self._labels: tuple[str, ...] = ()
@@ -101,6 +102,11 @@ class KeyCompiler:
     def _resolve(self, chain: Chain, report: bool = False) -> EffectiveRule | None:
         if chain in self._rules and not report:
             return self._rules[chain]
+        content = content_of(self.layers[chain[0]]) if len(chain) == 1 else None
+        if content in self._alike:
+            self._owners[chain] = self.layers[chain[0]]
+            self._rules[chain], self._enabled[chain] = self._alike[content]
+            return self._rules[chain]
         folded = fold([self.layers[index] for index in reversed(chain)])
         rule = None
         if folded is not None:
@@ -110,6 +116,8 @@ class KeyCompiler:
             rule = resolution.rule
             if report and folded.enabled:
                 self._report(*resolution.findings)
+            if content is not None and rule is not None:
+                self._alike[content] = (rule, folded.enabled)
         self._rules[chain] = rule
         return rule
 
@@ -301,9 +309,9 @@ class KeyCompiler:
         rules_of: dict[Outcome, list[CompiledRule]] = {}
         reads: set[str] = set()
         for pieces in classes.values():
-            branches = tuple(
-                sorted(self._branches(pieces, reads), key=lambda branch: (branch.query, branch.region.text))
-            )
+            branches = tuple(self._branches(pieces, reads))
+            if len(branches) > 1:
+                branches = tuple(sorted(branches, key=lambda branch: (branch.query, branch.region.text)))
             leader = pieces[0].leader
             rule = self._compiled(placements[leader], self._rule(leader), pieces[0].static, branches)
             rules.append(rule)
@@ -321,7 +329,7 @@ class KeyCompiler:
         for piece in pieces:
             rule = self._rule(piece.leader)
             expression = parse(rule.expr)
-            reads |= metrics_read(expression) - set(rule.unscoped)
+            reads |= metrics_read(expression).difference(rule.unscoped)
             expr = inject(expression, piece.region.matchers(), rule.unscoped)
             yield Branch(piece.region, rule.expr, expr, rule.unscoped)
 
@@ -339,9 +347,10 @@ class KeyCompiler:
                     rule_id=self.layers[0].rule_id,
                 )
             )
-        labels = dict(rule.labels + static)
-        if placement.label is not None:
-            labels[self.topology.scope_label] = placement.label
+        labels = rule.labels
+        if static or placement.label is not None:
+            scope = ((self.topology.scope_label, placement.label),) if placement.label is not None else ()
+            labels = tuple(sorted(dict(labels + static + scope).items()))
         annotations = rule.annotations
         if self.options.base_url and kind == "alerting":
             url = f"{self.options.base_url}/policy/{kind}/{quote(key, safe='')}"
@@ -357,7 +366,7 @@ class KeyCompiler:
             for_duration=rule.for_duration,
             keep_firing_for=rule.keep_firing_for,
             interval=rule.interval,
-            labels=tuple(sorted(labels.items())),
+            labels=labels,
             annotations=annotations,
             file=file,
             group=group,

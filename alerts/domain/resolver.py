@@ -14,7 +14,7 @@ How each field merges, in one sentence:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -131,6 +131,26 @@ def fold(layers: Sequence[Layer]) -> Fold | None:
     if not chain:
         return None
     return Fold(chain[0].key, chain, orphans, _settings(chain))
+
+
+def content_of(layer: Layer) -> Hashable:
+    """All that a layer says, without where: alone, layers of one key with equal content are the same rule.
+
+    Configurations count as equal when they are one object, as they are when many rows hold the same text.
+    """
+    return (
+        layer.name,
+        layer.query,
+        layer.severity,
+        layer.enabled,
+        layer.strategy,
+        id(layer.default_config),
+        id(layer.config),
+        layer.variables,
+        layer.unscoped,
+        layer.partition_by,
+        layer.allow_split,
+    )
 
 
 def _settings(chain: tuple[Layer, ...]) -> dict[str, tuple[Setting, ...]]:
@@ -253,7 +273,9 @@ def resolve(folded: Fold) -> Resolution:
 
 def _texts(name: str, entries: Mapping[str, Setting], attempt: Any) -> dict[str, str]:
     return {
-        entry: attempt(templating.render_text, setting.value, f"/{setting.part}/{name}/{entry}", setting.layer)
+        entry: setting.value
+        if type(setting.value) is str and "{{" not in setting.value
+        else attempt(templating.render_text, setting.value, f"/{setting.part}/{name}/{entry}", setting.layer)
         for entry, setting in entries.items()
     }
 

@@ -10,4 +10,8 @@ ANY = "*"
 
 def metrics_read(expression: Expression) -> frozenset[str]:
     """Names of the metrics selected, with ``ANY`` among them when some selector's can be several."""
-    return frozenset([selector.name if selector.name is not None else ANY for selector in expression.selectors])
+    known: frozenset[str] | None = expression.known.get("metrics")
+    if known is None:
+        known = frozenset([selector.name if selector.name is not None else ANY for selector in expression.selectors])
+        expression.remember("metrics", known)
+    return known
