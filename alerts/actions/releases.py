@@ -88,9 +88,11 @@ def holds(state: ServerState, wanted: WantedSet) -> bool:
 
 def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | None) -> Release | None:
     """The policy moved on without changing a byte: the release in force now also stands for this revision."""
-    if pending is not None:
-        pending.delete()
     release = state.loaded_release
+    if pending is not None:  # whoever asked still finds an answer at its address
+        pending.state, pending.changed, pending.finished_at = State.SUPERSEDED, False, timezone.now()
+        pending.content_hash, pending.revision = wanted.content_hash, wanted.revision
+        save(pending)
     if release is not None and release.last_good != last_good_json(wanted):
         release.last_good = last_good_json(wanted)
         save(release)

@@ -119,6 +119,8 @@ def _web(host: str, port: int, options: dict[str, Any]) -> list[str]:
         "--log-level",
         "warning",
         "--no-control-socket",
+        "--limit-request-line",
+        "8190",
         "config_server.wsgi",
     ]
 
