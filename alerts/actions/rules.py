@@ -42,6 +42,13 @@ FIELDS = frozenset(
     )
 )
 
+UNSAID: Any = object()
+"""For ``enabled``, where null says something: whatever suits the strategy."""
+
+
+def unsaid() -> Any:
+    return UNSAID
+
 
 def create(values: Mapping[str, Any], *, dry_run: bool = False) -> AlertRule:
     """A rule as written, or with ``template_id`` one that begins as a deep copy of that template."""
@@ -84,7 +91,10 @@ def _copied(row: AlertRule, values: Mapping[str, Any]) -> dict[str, Any]:
     template = refer(AlertTemplate, values["template_id"], "/template_id")
     row.created_from_template = template
     row.created_from_template_name = template.name
-    return {name: copy.deepcopy(getattr(template, name)) for name in COPIED}
+    copied = {name: copy.deepcopy(getattr(template, name)) for name in COPIED}
+    if values.get("name") is None and values.get("key") is None:
+        copied["name"] = template.name
+    return copied
 
 
 def _settle(row: AlertRule, values: Mapping[str, Any]) -> set[str]:
@@ -107,6 +117,9 @@ def _fill_defaults(row: AlertRule, values: dict[str, Any]) -> None:
         has_query = values.get("query_template", row.query_template) is not None
         default = AlertRule.Strategy.OVERRIDE if has_query else AlertRule.Strategy.MERGE
         values["merge_strategy"] = values.get("merge_strategy") or default.value
+    if values["enabled"] is UNSAID if "enabled" in values else not row.pk:
+        overrides = values.get("merge_strategy", row.merge_strategy) == AlertRule.Strategy.OVERRIDE
+        values["enabled"] = True if overrides else None
 
 
 def _place(row: AlertRule, values: Mapping[str, Any]) -> set[str]:

@@ -59,7 +59,7 @@ _RULE_SHOWN = {
     "unscoped": [],
     "merge_strategy": "override",
     "priority": 100,
-    "enabled": None,
+    "enabled": True,
     "partition_by": [],
     "allow_split": False,
     "created_from_template_id": None,

@@ -20,7 +20,7 @@ def test_a_rule_is_stored_as_written(world: SimpleNamespace) -> None:
     config = {"for_duration": "90s", "labels": {"team": "core"}, "annotations": {"summary": "{{ $value }} is high"}}
     made = rules.create({"name": "Down", "query_template": "up  ==  0", "config": config, "priority": 7})
     row = AlertRule.objects.get(pk=made.pk)
-    assert (row.query_template, row.config, row.priority, row.enabled) == ("up  ==  0", config, 7, None)
+    assert (row.query_template, row.config, row.priority, row.enabled) == ("up  ==  0", config, 7, True)
     assert (row.version, row.revision, row.scope_key) == (1, PolicyState.current(), "global")
 
 

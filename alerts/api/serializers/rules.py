@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from alerts.actions.rules import unsaid
 from alerts.api.serializers.fields import Choice, Config, Flag, Id, Many, RowSerializer, Text, Variables, Whole
 
 KINDS = ("alerting", "recording")
@@ -45,10 +46,12 @@ class AlertRule(RowSerializer):
     unscoped = _metrics()
     config = Config(default=dict)
     merge_strategy = Choice(
-        choices=["override", "merge"], required=False, help_text="Default: `override` with a query, else `merge`."
+        choices=["override", "merge"], default=None, help_text="Default: `override` with a query, else `merge`."
     )
     priority = Whole(default=100)
-    enabled = Flag(allow_null=True, default=None, help_text="null: as the weaker layers say.")
+    enabled = Flag(
+        allow_null=True, default=unsaid, help_text="null: as the weaker layers say. Default: true for an override."
+    )
     partition_by = Many(Text(max_length=255), max_length=20, default=list, help_text="Names of namespaces.")
     allow_split = Flag(default=False)
     created_from_template_id = serializers.IntegerField(read_only=True, allow_null=True)
