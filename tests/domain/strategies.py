@@ -26,7 +26,8 @@ def topologies(draw: st.DrawFn) -> Topology:
     ]
     groups: list[Group] = []
     for name, letter in NAMESPACES[:count]:
-        values = [f"{letter}{number}" for number in range(1, draw(st.integers(1, 3 if count == 3 else 4)) + 1)]
+        size = draw(st.integers(1, 3 if count == 3 else 4))
+        values = draw(st.permutations([f"{letter}{number}" for number in range(1, size + 1)]))
         for index, value in enumerate(values):
             parent = draw(st.sampled_from((None, *values[:index])))
             groups.append(Group(name, value, parent))
