@@ -21,7 +21,7 @@ def measure(*, tiny: bool = False) -> list[Result]:
         groups = policies.make_groups(layers // keys * 5)
         rng = random.Random(1)
         _write(rng, groups, keys, layers // keys)
-        times, found = {}, {}
+        times, fastest, found = {}, {}, {}
         for count in (few, targets):
             ids = policies.make_targets(count, groups)
             picked = rng.sample(ids, min(10, len(ids)))
@@ -32,7 +32,7 @@ def measure(*, tiny: bool = False) -> list[Result]:
                 with Spent() as call:
                     answer = effective.effective_for_target(picked[turn % len(picked)])
                 spent.append(call.cpu)
-            times[count], found[count] = median(spent), len(answer["rules"])
+            times[count], fastest[count], found[count] = median(spent), min(spent), len(answer["rules"])
     what = f"effective for one of {targets:,} targets, {layers:,} layers of {keys} keys"
     return [
         Result(
@@ -45,8 +45,9 @@ def measure(*, tiny: bool = False) -> list[Result]:
         ),
         Result(
             f"{what}: beside {few} targets",
-            f"{1000 * times[few]:.1f} ms with {few:,}, {1000 * times[targets]:.1f} ms with {targets:,} targets",
-            times[targets] / times[few],
+            f"the fastest call took {1000 * fastest[few]:.1f} ms CPU with {few:,} and {1000 * fastest[targets]:.1f} ms "
+            f"with {targets:,} targets",
+            fastest[targets] / fastest[few],
             " ×",
             "at most",
             1.25,

@@ -9,7 +9,7 @@ from bench.clocks import Spent, median
 from bench.installation import installation, rule_server
 from bench.table import Result
 
-TIMES = 9
+TIMES = 5
 
 
 def in_layers(*, tiny: bool = False) -> list[Result]:

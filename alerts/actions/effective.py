@@ -13,7 +13,7 @@ from alerts.actions.wanted import KeptKey
 from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
 from alerts.domain.errors import Finding
 from alerts.domain.layers import Layer, Position
-from alerts.domain.resolver import Setting, fold
+from alerts.domain.resolver import Setting
 from alerts.domain.trace import FieldTrace, KeyTrace, trace
 from alerts.models import DEFAULT_SERVER, Group, Membership, ServerState, Target
 
@@ -154,9 +154,9 @@ def _head(place: Place, current: CurrentPolicy, server: str) -> dict[str, Any]:
 
 
 def _rule(plan: KeyPlan, position: Position, rule: CompiledRule, branch: Branch) -> dict[str, Any]:
-    folded = fold([plan.layers[index] for index in reversed(plan.chain(position))])
-    source = folded.source if folded else plan.layers[0]
-    severity = folded.value("severity") if folded else None
+    chain = plan.chain(position)
+    resolved, source = plan.resolved[chain], plan.layers[chain[0]]
+    severity = resolved.severity if resolved else None
     return _rule_json(rule, branch, severity, {"rule_id": source.rule_id, "scope": source.scope.text})
 
 
