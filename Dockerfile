@@ -21,4 +21,4 @@ RUN python -m compileall -q alerts config_server migrations \
 USER 10001
 ENV VAR_DIR=/state PROMETHEUS_RULE_DIR=/rules
 EXPOSE 8000
-CMD ["gunicorn", "config_server.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4"]
+CMD ["gunicorn", "config_server.wsgi", "--config", "python:config_server.gunicorn", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4"]

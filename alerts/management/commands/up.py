@@ -104,6 +104,8 @@ def _web(host: str, port: int, options: dict[str, Any]) -> list[str]:
         sys.executable,
         "-m",
         "gunicorn",
+        "--config",
+        "python:config_server.gunicorn",
         "--bind",
         f"{shown}:{port}",
         "--workers",
