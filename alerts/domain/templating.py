@@ -28,9 +28,12 @@ from alerts.domain.layers import Variable
 from alerts.domain.names import check_text, shown
 from alerts.domain.promql.expression import parse
 from alerts.domain.promql.shape import shape
+from alerts.domain.promql.tree import ParenNode
 from alerts.domain.template_text import Part, TemplateText
 from alerts.domain.variables import Bound, bind, undeclared, value_pointer
 
+NEVER_RULES = {"matrix": "a range of values", "subquery": "a range of values", "string": "a string"}
+"""What Prometheus loads without a word and then cannot evaluate as a rule."""
 LONGEST_QUERY = 8192
 """Bytes a person may write; what is compiled from it may be longer."""
 
@@ -77,11 +80,16 @@ def check_query_template(query: str, variables: Sequence[Variable]) -> list[Find
     if findings:
         return findings
     try:
-        parse(_fill(query, template, _neutral(declared)))
+        found = parse(_fill(query, template, _neutral(declared))).tree
     except PromqlError as refusal:
         return [_as_written(finding, query, template, declared) for finding in refusal.findings]
     except InvalidPolicy as refusal:
         return list(refusal.findings)
+    while isinstance(found, ParenNode):
+        found = found.expr
+    if found.kind in NEVER_RULES:
+        message = f"it gives {NEVER_RULES[found.kind]}: Prometheus loads such a rule and then fails at every evaluation"
+        return [Finding("no_vector", message, hint="a rule's query gives a value per series, or one number")]
     return []
 
 

@@ -48,6 +48,12 @@ def test_promql_that_does_not_parse_is_refused_with_its_position(admin: Caller, 
     assert answer.pointers[0] == "/query_template"
 
 
+@pytest.mark.parametrize("query", ["up[5m]", "(up[5m])", "up[5m:1m]", '"text"', "('text')"])
+def test_a_query_that_can_never_be_a_rule_is_refused(admin: Caller, query: str) -> None:
+    (error,) = refused(admin, {"name": "x", "query_template": query}).problem["errors"]
+    assert (error["pointer"], error["code"]) == ("/query_template", "no_vector")
+
+
 def test_position_is_of_the_text_as_written(admin: Caller) -> None:
     (error,) = refused(admin, {"name": "x", "query_template": "up ==\n  sum by (a) (foo{b=})"}).problem["errors"]
     assert error["line"] == 2
