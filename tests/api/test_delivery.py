@@ -110,6 +110,10 @@ def test_policy_is_planned_delivered_and_shown(admin: Caller, world: SimpleNames
     assert listed["results"][0].keys() == BRIEF
     assert admin.get("releases?state=verified").json["count"] == 1
     assert admin.get("releases?state=failed").json["count"] == 0
+    newest = [release["id"] for release in admin.get("releases").json["results"]]
+    oldest = [release["id"] for release in admin.get("releases?ordering=id").json["results"]]
+    assert oldest == newest[::-1] == sorted(newest)
+    assert admin.get("releases?ordering=files").status == 400
     shown = admin.get(f"releases/{release['id']}").json
     assert shown.keys() == BRIEF | {"files"}
 

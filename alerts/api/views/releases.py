@@ -40,6 +40,7 @@ BRIEF = (
     "verified_at",
 )
 STATE = Parameter("state", "choice", "Only those in it.", choices=tuple(Release.State.values))
+ORDERS = tuple(sign + name for name in ("id", "created_at", "revision", "state") for sign in ("-", ""))
 _TIME = {"type": ["string", "null"], "format": "date-time"}
 _PROBLEMS = {"type": "array", "items": {"type": "object"}}
 BRIEF_SCHEMA: dict[str, Any] = {
@@ -116,12 +117,13 @@ class Releases(ApiView):
     parameters = {
         "GET": (
             *PAGE_PARAMETERS,
-            Parameter("state", "choice", "Only those in it.", choices=tuple(Release.State.values)),
+            Parameter("ordering", "choice", "By one of its fields; newest first.", choices=ORDERS, default="-id"),
+            STATE,
         )
     }
 
     def get(self, request: Request) -> Response:
-        rows = Release.objects.order_by("-id")
+        rows = Release.objects.order_by(self.query["ordering"], "-id")
         if self.query["state"]:
             rows = rows.filter(state=self.query["state"])
         return Response(paginate(request, Listing(rows.values_list(*BRIEF), rows.count), self.query, brief))
