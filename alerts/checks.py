@@ -119,3 +119,17 @@ def web_is_sound(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         )
         found.append(Warning(message, hint="Reload Prometheus yourself after each release.", id="alerts.W004"))
     return found
+
+
+@register("alerts")
+def broker_is_known(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if not settings.CELERY_BROKER_URL:
+        return []
+    from kombu.transport import TRANSPORT_ALIASES
+
+    scheme, found, _ = settings.CELERY_BROKER_URL.partition("://")
+    if found and scheme in TRANSPORT_ALIASES:
+        return []
+    message = "CELERY_BROKER_URL is not the URL of a broker that Celery knows."  # it may hold a password
+    hint = "Use redis://host:6379/0, or unset it: the worker polls then."
+    return [Error(message, hint=hint, id="alerts.E018")]

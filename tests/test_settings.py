@@ -67,6 +67,8 @@ WRONG = {
     "two labels of one name": ("alerts.E014", {"TARGET_LABEL": "place", "SCOPE_LABEL": "place"}),
     "a determining label that is none": ("alerts.E015", {"DETERMINING_LABELS": "instance,a-b"}),
     "a severity twice": ("alerts.E016", {"SEVERITIES": "page,page"}),
+    "a broker that is none": ("alerts.E018", {"CELERY_BROKER_URL": "localhost:6379"}),
+    "a broker of no known kind": ("alerts.E018", {"CELERY_BROKER_URL": "http://u:secret@h"}),
     "no promtool": ("alerts.W001", {"PATH": "/nowhere"}),
     "debugging in public": ("alerts.W002", {"DEBUG": "1", "BASE_URL": "https://h"}),
     "every host": ("alerts.W003", {"ALLOWED_HOSTS": "*"}),
