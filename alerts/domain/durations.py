@@ -27,7 +27,7 @@ _DURATION = re.compile("".join(f"(?:([0-9]+){unit})?" for unit in UNITS))
 def parse_duration(text: str) -> int:
     """Milliseconds. InvalidPolicy (``duration_invalid``) for everything Prometheus would refuse."""
     if not isinstance(text, str):
-        raise _invalid(f"a duration must be a string, not {str(text):.40}")
+        raise _invalid(f"a duration must be a string, not {text!s:.40}")
     return _parse(text)
 
 
