@@ -7,7 +7,7 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from alerts.api.problems import parameter_entry
 from alerts.api.query import MAX_ID, Parameter, refuse
@@ -60,13 +60,27 @@ class Enabled(OneOf):
         return qs.filter(enabled={"true": True, "false": False, "null": None}[value])
 
 
-class Scope(OneOf):
-    """The level at which a rule is written."""
+class Scope(Text):
+    """The level at which a rule is written, or its scope as the rule shows it."""
 
     def filter(self, qs: QuerySet, value: str) -> QuerySet:
         if value == "global":
             return qs.filter(scope_key="global")
-        return qs.filter(**{f"{value}__isnull": False}) if value else qs
+        if value in LEVELS:
+            return qs.filter(**{f"{value}__isnull": False})
+        if not value:
+            return qs
+        places = Q(namespace__name=value)
+        if "/" not in value and not Namespace.objects.filter(name=value).exists():
+            message = f"'scope' must be one of {', '.join(LEVELS)}, or a scope as rules show it"
+            refuse([parameter_entry("scope", "invalid_parameter", message)])
+        # Names of namespaces and of groups may hold a slash.
+        for at in (index for index, letter in enumerate(value) if letter == "/"):
+            first, rest = value[:at], value[at + 1 :]
+            places |= Q(group__namespace__name=first, group__name=rest)
+            if first == "target":
+                places |= Q(target__hostname=rest)
+        return qs.filter(places)
 
 
 class RowFilter(django_filters.FilterSet):
@@ -118,7 +132,7 @@ class AlertRuleFilter(RowFilter):
     name = Text()
     kind = OneOf(KINDS)
     severity = Text()
-    scope = Scope(LEVELS, label="The level at which it is written.")
+    scope = Scope(label="The level at which it is written (`global`, `group`, …), or its `scope`.")
     namespace = Id(label="Written at exactly this namespace.")
     group = Id(label="Written at exactly this group.")
     target = Id(label="Written at exactly this target.")
