@@ -109,7 +109,7 @@ def test_a_sessions_role_is_its_users_strongest_group(
     flags: dict[str, Any], named: list[str], role: str | None
 ) -> None:
     user = User.objects.create(username="ann", **flags)
-    user.groups.set([Group.objects.create(name=name) for name in named])
+    user.groups.set([Group.objects.get_or_create(name=name)[0] for name in named])
     assert tokens.role_of(user) == role
 
 
