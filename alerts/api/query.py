@@ -40,9 +40,10 @@ class Parameter:
         if self.kind == "integer":
             return self._integer(text)
         if self.kind == "boolean":
-            if text not in ("true", "false"):
+            # Python's clients write True.
+            if text not in ("true", "false", "True", "False"):
                 raise ValueError("must be true or false")
-            return text == "true"
+            return text in ("true", "True")
         if self.kind == "choice" and text not in self.choices:
             raise ValueError(f"must be one of {', '.join(self.choices)}")
         if not self.min_length <= len(text) <= self.max_length:
