@@ -39,11 +39,12 @@ class Parameter:
             raise ValueError("a NUL character cannot be searched for")
         if self.kind == "integer":
             return self._integer(text)
+        if text in ("True", "False") and (self.kind == "boolean" or text.lower() in self.choices):
+            text = text.lower()  # as Python's clients write it
         if self.kind == "boolean":
-            # Python's clients write True.
-            if text not in ("true", "false", "True", "False"):
+            if text not in ("true", "false"):
                 raise ValueError("must be true or false")
-            return text in ("true", "True")
+            return text == "true"
         if self.kind == "choice" and text not in self.choices:
             raise ValueError(f"must be one of {', '.join(self.choices)}")
         if not self.min_length <= len(text) <= self.max_length:
