@@ -50,30 +50,30 @@ WITHIN = {
 @pytest.mark.parametrize(("text", "code"), TOO_MUCH.values(), ids=TOO_MUCH)
 def test_hostile_text_is_refused_before_parsing(text: str, code: str) -> None:
     for read in (check_limits, parse):
-        started = time.monotonic()
+        started = time.thread_time()
         with pytest.raises(PromqlError) as refused:
             read(text)
         assert refused.value.findings[0].code == code
-        assert time.monotonic() - started < 5, "at once: the process must live on"
+        assert time.thread_time() - started < 5, "at once: the process must live on"
 
 
 @pytest.mark.parametrize("text", EXPENSIVE.values(), ids=EXPENSIVE)
 def test_an_expensive_regex_is_refused_at_once(text: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(PromqlError) as refused:
         parse(text)
     assert refused.value.findings[0].code == "invalid_regex"
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize("text", BACKTRACKING.values(), ids=BACKTRACKING)
 def test_a_regex_that_blows_up_elsewhere_is_harmless(text: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     for selector in parse(text).selectors:
         for matcher in selector.matchers:
             matcher.accepts("a" * 1_000 + "!")
             matcher.accepts("x" * 1_000 + "!")
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize("text", WITHIN.values(), ids=WITHIN)
@@ -95,6 +95,6 @@ def test_the_largest_that_is_allowed_can_be_worked_with_deep_inside_a_request(te
 def test_a_long_chain_of_joined_branches_is_normalised_in_time() -> None:
     branch = " + ".join(["a"] * 500)
     text = " or ".join(f"({branch})" for _ in range(50))
-    started = time.monotonic()
+    started = time.thread_time()
     assert normalise(text) == normalise(text.replace(" + ", "+"))
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
