@@ -114,9 +114,9 @@ class Delivery:
     def _check(self, staged: StagedRelease) -> None:
         tool = promtool()
         if not tool.available:
-            self.release.warnings.append(
-                problem("promtool_absent", "promtool was not found: these files passed the in-process checks only")
-            )
+            absent = problem("promtool_absent", "promtool was not found: these files passed the in-process checks only")
+            logger.warning("%s; set PROMTOOL_PATH", absent["message"])
+            self.release.warnings.append(absent)
         else:
             names = None if self.check_all else staged.changed
             reach("promtool.before")

@@ -129,11 +129,14 @@ def test_a_prometheus_without_lifecycle_is_named_as_such(
     assert "--web.enable-lifecycle" in release.errors[0]["message"]
 
 
-def test_without_promtool_it_works_and_says_that_it_is_weaker(server: PrometheusServer, product: Any) -> None:
+def test_without_promtool_it_works_and_says_that_it_is_weaker(
+    server: PrometheusServer, product: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     product.PROMTOOL_PATH = None
     rules.create({"name": "Down", "query_template": "up == 0"})
     release = delivered(deploy("test"))
     assert {warning["code"] for warning in release.warnings} == {"promtool_absent"}
+    assert "promtool was not found" in caplog.text
     assert "promtool_absent" in {warning["code"] for warning in status.status()["warnings"]}
 
 
