@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
-import yaml
-
+from alerts.domain import rule_files
 from alerts.domain.compiled import CompiledRule
 from alerts.domain.durations import parse_duration
+from alerts.domain.planner import DeployedRule
 from alerts.domain.renderer import RuleFile
 
 
@@ -52,7 +51,7 @@ def expect_rendered(files: Iterable[RuleFile], changed: Collection[str] | None =
                 ExpectedGroup(
                     group.name,
                     len(group.rules),
-                    [_compiled(rule) for rule in group.rules] if changed is None or file.name in changed else (),
+                    [_rule(rule) for rule in group.rules] if changed is None or file.name in changed else (),
                     parse_duration(group.interval) if group.interval else None,
                 )
                 for group in file.groups
@@ -65,22 +64,21 @@ def expect_rendered(files: Iterable[RuleFile], changed: Collection[str] | None =
 @lru_cache(maxsize=4096)
 def expect_bytes(name: str, content: bytes) -> ExpectedFile:
     """From a rule file as it lies on disk: for releases whose rules are gone. Slower: some 10,000 rules a second."""
-    document = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506 - both are safe
     return ExpectedFile(
         name,
         [
-            ExpectedGroup(
-                group["name"],
-                len(group.get("rules") or ()),
-                [_written(rule) for rule in group.get("rules") or ()],
-                parse_duration(group["interval"]) if group.get("interval") else None,
-            )
-            for group in document.get("groups") or ()
+            ExpectedGroup(group, len(rules), [_rule(rule) for rule in rules], _interval(rules))
+            for group, rules in rule_files.read(name, content)
         ],
     )
 
 
-def _compiled(rule: CompiledRule) -> ExpectedRule:
+def _interval(rules: Sequence[DeployedRule]) -> int | None:
+    interval = rules[0].interval if rules else None
+    return parse_duration(interval) if interval else None
+
+
+def _rule(rule: CompiledRule | DeployedRule) -> ExpectedRule:
     return ExpectedRule(
         rule.kind,
         rule.name,
@@ -89,16 +87,4 @@ def _compiled(rule: CompiledRule) -> ExpectedRule:
         parse_duration(rule.keep_firing_for) if rule.keep_firing_for else 0,
         dict(rule.labels),
         dict(rule.annotations),
-    )
-
-
-def _written(rule: Mapping[str, Any]) -> ExpectedRule:
-    return ExpectedRule(
-        "alerting" if "alert" in rule else "recording",
-        rule.get("alert") or rule["record"],
-        rule["expr"],
-        parse_duration(rule["for"]) if rule.get("for") else 0,
-        parse_duration(rule["keep_firing_for"]) if rule.get("keep_firing_for") else 0,
-        rule.get("labels") or {},
-        rule.get("annotations") or {},
     )
