@@ -49,6 +49,15 @@ def promtool() -> Promtool:
     return promtool_at(settings.PROMTOOL_PATH)
 
 
+def promtool_version() -> str | None:
+    """What it says of itself; None when there is none, or it does not tell."""
+    tool = promtool()
+    try:
+        return tool.version() if tool.available else None
+    except PromtoolError:
+        return None
+
+
 def check_rules(rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) -> None:
     """Compiles the keys these rules belong to (or belonged to) and everything that reads or feeds them.
 

@@ -24,6 +24,7 @@ from alerts.actions.lease import Lease
 from alerts.actions.wanted import WantedSet
 from alerts.adapters import read_back
 from alerts.adapters.failpoints import reach
+from alerts.adapters.loaded_rules import LoadedRules
 from alerts.adapters.prometheus import (
     LifecycleDisabled,
     Prometheus,
@@ -72,12 +73,11 @@ def prometheus() -> Prometheus:
 
 @dataclass
 class Delivery:
-    """One attempt. ``save`` stores the release's state after every step; ``timings`` are seconds by step."""
+    """One attempt. The release's state is stored after every step; its ``timings`` are seconds by step."""
 
     wanted: WantedSet
     release: Release
     lease: Lease
-    save: Callable[[Release], None]
     fallback: Callable[[], Mapping[str, bytes]]
     check_all: bool = False
 
@@ -154,7 +154,7 @@ class Delivery:
     def _reload(self) -> None:
         self.lease.renew()
         reach("reload.before")
-        with self._timed("reload"):
+        with self._timed("reload"), self._prometheus_errors("rolled_back"):
             try:
                 self.server.reload()
             except ReloadRefused as refused:
@@ -164,10 +164,6 @@ class Delivery:
                 ) from refused
             except LifecycleDisabled as error:
                 raise Undelivered("rolled_back", [problem("lifecycle_disabled", str(error))]) from error
-            except PrometheusUnavailable as error:
-                raise Undelivered("rolled_back", [problem("prometheus_unavailable", str(error))]) from error
-            except PrometheusError as error:
-                raise Undelivered("rolled_back", [problem("prometheus_answer", str(error))]) from error
         reach("reload.after")
 
     def _all_refusals(self) -> list[Refusal]:
@@ -179,24 +175,21 @@ class Delivery:
     def _read_back(self, staged: StagedRelease) -> None:
         reach("read_back.before")
         with self._timed("read_back"), self._prometheus_errors("rolled_back"):
-            mismatches = self.mismatches(None if self.check_all else {*staged.changed})
+            changed = None if self.check_all else {*staged.changed}
+            found = mismatches(self.server.rules(), self.wanted, changed)
             deadline = time.monotonic() + READ_BACK_PATIENCE
-            while mismatches and time.monotonic() < deadline:
+            while found and time.monotonic() < deadline:
                 time.sleep(0.2)
-                mismatches = self.mismatches(None)
-        if mismatches:
+                found = mismatches(self.server.rules(), self.wanted)
+        if found:
             raise Undelivered(
                 "rolled_back",
                 [
                     problem("read_back_mismatch", f"Prometheus loaded something else: {mismatch}")
-                    for mismatch in mismatches[:SHOWN]
+                    for mismatch in found[:SHOWN]
                 ],
             )
         reach("read_back.after")
-
-    def mismatches(self, changed: Collection[str] | None) -> list[read_back.Mismatch]:
-        """What Prometheus holds against what it should; rule by rule in the ``changed`` files (None: in all)."""
-        return mismatches(self.server, self.wanted, changed)
 
     def _go_back(self, refused: Undelivered) -> None:
         """The old set first, then the reload: a bad file on disk would stop the next start of Prometheus."""
@@ -224,7 +217,7 @@ class Delivery:
 
     def _enter(self, state: str) -> None:
         self.release.state = state
-        self.save(self.release)
+        self.release.save()
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
@@ -253,10 +246,9 @@ class Delivery:
 
 
 def mismatches(
-    server: Prometheus, wanted: WantedSet, changed: Collection[str] | None = None
+    loaded: LoadedRules, wanted: WantedSet, changed: Collection[str] | None = None
 ) -> list[read_back.Mismatch]:
-    """How what ``server`` has loaded differs from a wanted set."""
-    loaded = server.rules()
+    """How what is loaded differs from a wanted set; rule by rule in the ``changed`` files (None: in all)."""
     return read_back.compare(expected(wanted, changed), loaded, rule_dir=settings.PROMETHEUS_RULE_DIR, changed=changed)
 
 

@@ -20,12 +20,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from alerts.actions import releases, wanted
-from alerts.actions.compile_check import promtool
+from alerts.actions.compile_check import promtool_version
 from alerts.actions.delivery import Delivery, Problem, Undelivered, drift_problem, problem
 from alerts.actions.lease import Lease, LeaseLost, held
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.failpoints import reach
-from alerts.adapters.promtool import PromtoolError, Refusal
+from alerts.adapters.promtool import Refusal
 from alerts.domain.errors import Finding
 from alerts.domain.layers import KeyId
 from alerts.models import DEFAULT_SERVER, PolicyState, Release, ServerState
@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        return self.release is not None and self.release.state in (State.VERIFIED, State.ACTIVE)
+        return self.release is not None and self.release.state in releases.IN_FORCE
 
 
 def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -> Outcome:
@@ -117,7 +117,7 @@ def _wanted(state: ServerState) -> WantedSet:
 def _deliver(release: Release, wanted_set: WantedSet, state: ServerState, lease: Lease, check_all: bool) -> Outcome:
     for _ in range(3):
         releases.describe(release, wanted_set, state)
-        delivery = Delivery(wanted_set, release, lease, releases.save, partial(releases.last_good, state), check_all)
+        delivery = Delivery(wanted_set, release, lease, partial(releases.last_good, state), check_all)
         try:
             delivery.run()
         except Undelivered as undelivered:
@@ -149,6 +149,8 @@ def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> dict[KeyId, tu
 def _succeeded(release: Release, wanted_set: WantedSet, state: ServerState, delivery: Delivery) -> Outcome:
     now = timezone.now()
     verified = release.state != State.ACTIVE or _is_read_back(delivery)
+    # Asked before the transaction: nobody else's write should wait for Prometheus.
+    state.prometheus_version, state.promtool_version = _version(delivery), promtool_version() or ""
     reach("record.before")
     with transaction.atomic():
         releases.supersede_others(release)
@@ -156,13 +158,11 @@ def _succeeded(release: Release, wanted_set: WantedSet, state: ServerState, deli
         release.activated_at = release.activated_at or now
         release.verified_at = now if verified else None
         release.finished_at = now
-        releases.save(release)
+        release.save()
         state.loaded_revision = wanted_set.revision
         state.loaded_release = release
         state.failures, state.retry_at, state.last_error = 0, None, None
         state.checked_at = now
-        state.prometheus_version = _version(delivery)
-        state.promtool_version = _promtool_version()
         releases.save_state(state)
         if verified:
             releases.remember_compiled(release, wanted_set)
@@ -183,7 +183,7 @@ def _failed(release: Release, state: ServerState, outcome: str, problems: list[P
     release.state = outcome
     release.errors = problems
     release.finished_at = now
-    releases.save(release)
+    release.save()
     state.failures += 1
     state.retry_at = now + timedelta(seconds=retry_delay(state.failures))
     state.last_error = {"release": release.pk, "at": now.isoformat(), **problems[0]}
@@ -203,11 +203,4 @@ def _version(delivery: Delivery) -> str:
     try:
         return delivery.server.version() or ""
     except Exception:
-        return ""
-
-
-def _promtool_version() -> str:
-    try:
-        return promtool().version() if promtool().available else ""
-    except PromtoolError:
         return ""

@@ -44,10 +44,10 @@ def look(server: str = DEFAULT_SERVER) -> Drift:
         return drift
     drift.on_disk = [drift_problem(found) for found in releases.disk_drift(release)[:SHOWN]]
     try:
-        prometheus_server = prometheus()
-        found = mismatches(prometheus_server, wanted.of_release(release))
+        loaded = prometheus().rules()
+        found = mismatches(loaded, wanted.of_release(release))
         drift.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
-        failing = read_back.unhealthy(prometheus_server.rules(), settings.PROMETHEUS_RULE_DIR)
+        failing = read_back.unhealthy(loaded, settings.PROMETHEUS_RULE_DIR)
         drift.failing = [
             problem("evaluation_failed", rule.last_error, file=rule.file, group=rule.group, rule=rule.rule)
             for rule in failing[:SHOWN]
@@ -82,7 +82,7 @@ def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
     healed = deploy("drift", server=server, force=True)
     if healed.release is not None:
         healed.release.warnings = [*healed.release.warnings, *drift.loaded]
-        releases.save(healed.release)
+        healed.release.save()
     return healed
 
 
@@ -92,7 +92,7 @@ def _note_failing(release: Release, drift: Drift) -> None:
     warnings = [*others, *drift.failing]
     if not drift.unreachable and warnings != release.warnings:
         release.warnings = warnings
-        releases.save(release)
+        release.save()
     state = releases.state_of(release.server)
     state.checked_at = timezone.now()
     releases.save_state(state)

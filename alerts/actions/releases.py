@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from alerts.actions.delivery import rule_store
-from alerts.actions.wanted import WantedSet
+from alerts.actions.wanted import WantedSet, stored_contents
 from alerts.adapters.release_store import Drift, ReleaseStore, StoreError
 from alerts.domain import compiled_json, planner, rule_files
 from alerts.domain.compiled import KeyPlan
@@ -41,10 +41,6 @@ def state_of(server: str = DEFAULT_SERVER) -> ServerState:
     """The server's row, made when it is asked for first."""
     ServerState.objects.get_or_create(pk=server)
     return ServerState.objects.select_related("loaded_release", "pinned_release").get(pk=server)
-
-
-def save(release: Release) -> None:
-    release.save()
 
 
 def save_state(state: ServerState) -> None:
@@ -92,10 +88,10 @@ def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | Non
     if pending is not None:  # whoever asked still finds an answer at its address
         pending.state, pending.changed, pending.finished_at = State.SUPERSEDED, False, timezone.now()
         pending.content_hash, pending.revision = wanted.content_hash, wanted.revision
-        save(pending)
+        pending.save()
     if release is not None and release.last_good != last_good_json(wanted):
         release.last_good = last_good_json(wanted)
-        save(release)
+        release.save()
     if state.pinned_release is None and state.loaded_revision < wanted.revision:
         state.loaded_revision = wanted.revision
         save_state(state)
@@ -118,7 +114,7 @@ def take_pending(server: str) -> Release | None:
     pending = list(Release.objects.filter(server=server, state=State.PENDING).order_by("-pk"))
     for release in pending[1:]:
         release.state, release.finished_at = State.SUPERSEDED, timezone.now()
-        save(release)
+        release.save()
     return pending[0] if pending else None
 
 
@@ -144,7 +140,7 @@ def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
     release.last_good = last_good_json(wanted)
     release.state = State.PENDING
     release.finished_at = None
-    save(release)
+    release.save()
     _store_contents(wanted)
 
 
@@ -188,10 +184,7 @@ def _store_contents(wanted: WantedSet) -> None:
 
 def contents(manifest: dict[str, str], names: set[str]) -> dict[str, bytes]:
     """The bytes of some files of a manifest, from the database."""
-    if not names:
-        return {}
-    wanted = {manifest[name] for name in names}
-    stored = {row.sha256: bytes(row.content) for row in FileContent.objects.filter(sha256__in=wanted)}
+    stored = stored_contents({manifest[name] for name in names})
     return {name: stored[manifest[name]] for name in names if manifest[name] in stored}
 
 

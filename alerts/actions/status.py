@@ -7,9 +7,8 @@ from typing import Any
 from django.conf import settings
 
 from alerts.actions import reconcile, releases
-from alerts.actions.compile_check import promtool
+from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import prometheus
-from alerts.adapters.promtool import PromtoolError
 from alerts.models import DEFAULT_SERVER, PolicyState
 
 
@@ -45,16 +44,8 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "retry_at": state.retry_at,
         "checked_at": state.checked_at,
         "prometheus_version": state.prometheus_version or None,
-        "promtool_version": _promtool_version(),
+        "promtool_version": promtool_version(),
     }
-
-
-def _promtool_version() -> str | None:
-    tool = promtool()
-    try:
-        return tool.version() if tool.available else None
-    except PromtoolError:
-        return None
 
 
 def _weaker() -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -116,9 +116,15 @@ def _kept(key_id: KeyId, findings: tuple[Finding, ...], stored: CompiledKey | No
     return KeptKey(key_id[0], key_id[1], stored.release_id if stored else None, findings, rules)
 
 
+def stored_contents(hashes: Collection[str]) -> dict[str, bytes]:
+    """The bytes of files by hash, as far as they are still kept."""
+    if not hashes:
+        return {}
+    return {row.sha256: bytes(row.content) for row in FileContent.objects.filter(sha256__in=hashes)}
+
+
 def of_release(release: Release) -> WantedSet:
     """Exactly what a release held, from the database alone."""
-    stored = FileContent.objects.filter(sha256__in=set(release.manifest.values()))
-    by_hash = {row.sha256: bytes(row.content) for row in stored}
+    by_hash = stored_contents(set(release.manifest.values()))
     contents = {name: by_hash[sha256] for name, sha256 in release.manifest.items()}
     return WantedSet(release.revision, contents, dict(release.manifest))
