@@ -42,6 +42,8 @@ MIGRATION_MODULES = {"alerts": "migrations"}
 PROMETHEUS_URL = environment.url("PROMETHEUS_URL", "http://127.0.0.1:9090", "alerts.E005")
 PROMETHEUS_TIMEOUT = environment.number("PROMETHEUS_TIMEOUT", 30.0, "alerts.E006", low=0.1, high=600)
 PROMETHEUS_RULE_DIR = Path(environment.text("PROMETHEUS_RULE_DIR", str(VAR_DIR / "rules"))).absolute()
+# Rule directories of further servers lie below one of these; a relative one below the first.
+PROMETHEUS_RULE_ROOTS = environment.words("PROMETHEUS_RULE_ROOTS", (str(VAR_DIR / "servers"),))
 PROMETHEUS_RULE_LAYOUT = environment.choice(
     "PROMETHEUS_RULE_LAYOUT", "per-scope", ("per-scope", "consolidated"), "alerts.E007"
 )

@@ -144,3 +144,4 @@ def _make_first_rows() -> None:
     if not Namespace.objects.exists():
         importlib.import_module("migrations.0002_first_rows").seed(apps, None)
     importlib.import_module("migrations.0003_role_groups").make_groups(apps, None)
+    importlib.import_module("migrations.0005_default_server").make_default_server(apps, None)

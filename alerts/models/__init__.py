@@ -1,10 +1,11 @@
 """The rows: what people wrote, what was delivered, and who may ask."""
 
 from alerts.models.access import ApiToken, IdempotencyRecord, Role
-from alerts.models.delivery import DEFAULT_SERVER, CompiledKey, FileContent, Release, ServerState
+from alerts.models.delivery import DEFAULT_SERVER, CompiledKey, FileContent, Release
 from alerts.models.policy_row import PolicyQuerySet, PolicyRow
 from alerts.models.policy_state import PolicyState
 from alerts.models.rules import METRIC_LENGTH, AlertRule, AlertTemplate, Definition, RuleKind, RuleMetric
+from alerts.models.servers import PrometheusServer, ServerState, Tally
 from alerts.models.topology import Group, Membership, Namespace, Target
 
 __all__ = [
@@ -23,10 +24,12 @@ __all__ = [
     "PolicyQuerySet",
     "PolicyRow",
     "PolicyState",
+    "PrometheusServer",
     "Release",
     "Role",
     "RuleKind",
     "RuleMetric",
     "ServerState",
+    "Tally",
     "Target",
 ]

@@ -8,12 +8,16 @@ from django.db.models import Q
 
 
 class Role(models.TextChoices):
-    """``viewer`` reads, ``editor`` writes, ``admin`` purges and configures, ``discovery`` reads targets and metrics."""
+    """``viewer`` reads, ``editor`` writes, ``admin`` purges and configures, ``discovery`` reads targets and metrics.
+
+    ``agent`` is for tokens only: it opens one server's bundle and takes that agent's reports, nothing else.
+    """
 
     VIEWER = "viewer"
     EDITOR = "editor"
     ADMIN = "admin"
     DISCOVERY = "discovery"
+    AGENT = "agent"
 
 
 class ApiToken(models.Model):
@@ -22,6 +26,9 @@ class ApiToken(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100, blank=True, default="")
     role = models.CharField(max_length=10, choices=Role)
+    server = models.ForeignKey(  # an agent's: the one whose bundle it opens
+        "PrometheusServer", on_delete=models.CASCADE, null=True, blank=True, related_name="tokens"
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     prefix = models.CharField(max_length=12, editable=False, help_text="Its first characters, to tell tokens apart.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -33,8 +40,12 @@ class ApiToken(models.Model):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(role__in=["viewer", "editor", "admin", "discovery"]), name="token_role_known"
-            )
+                condition=Q(role__in=["viewer", "editor", "admin", "discovery", "agent"]), name="token_role_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(role="agent", server__isnull=False) | (~Q(role="agent") & Q(server__isnull=True)),
+                name="token_of_an_agent_has_a_server",
+            ),
         ]
 
     def __str__(self) -> str:

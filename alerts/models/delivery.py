@@ -1,4 +1,4 @@
-"""What was given to Prometheus: releases, the files in them, and what each server holds."""
+"""What was given to Prometheus: releases, the files in them, and how their keys were compiled."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Release(models.Model):
     warnings = models.JSONField(default=list, blank=True)
     timings = models.JSONField(default=dict, blank=True)
     last_good = models.JSONField(default=list, blank=True, help_text="Keys that stay as last compiled, and why.")
+    committed_at = models.DateTimeField(null=True, blank=True, help_text="When its policy revision was committed.")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     activated_at = models.DateTimeField(null=True, blank=True)
@@ -99,24 +100,3 @@ class CompiledKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} on {self.server}"
-
-
-class ServerState(models.Model):
-    """What one Prometheus server should hold, holds, and how it went."""
-
-    name = models.CharField(max_length=100, primary_key=True, default=DEFAULT_SERVER)
-    wanted_revision = models.BigIntegerField(default=0)
-    loaded_revision = models.BigIntegerField(default=0)
-    loaded_release = models.ForeignKey(Release, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    pinned_release = models.ForeignKey(Release, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    lease_holder = models.CharField(max_length=255, blank=True, default="")
-    lease_until = models.DateTimeField(null=True, blank=True)
-    retry_at = models.DateTimeField(null=True, blank=True)
-    failures = models.PositiveIntegerField(default=0, help_text="In a row; the next success clears it.")
-    last_error = models.JSONField(null=True, blank=True)
-    checked_at = models.DateTimeField(null=True, blank=True)
-    prometheus_version = models.CharField(max_length=50, blank=True, default="")
-    promtool_version = models.CharField(max_length=50, blank=True, default="")
-
-    def __str__(self) -> str:
-        return self.name

@@ -11,6 +11,10 @@ class PolicyState(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     revision = models.BigIntegerField(default=0)
+    topology_revision = models.BigIntegerField(
+        default=0, help_text="The revision that last touched a namespace or a group."
+    )
+    purged_revision = models.BigIntegerField(default=0, help_text="The revision at which rows last went for good.")
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -1,0 +1,54 @@
+"""Which servers there are, and how each is reached: rows first, settings where a row says nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+
+from alerts.actions.errors import NotFound
+from alerts.adapters.server_spec import ServerSpec
+from alerts.models import DEFAULT_SERVER, PrometheusServer
+
+
+def spec_of(row: PrometheusServer) -> ServerSpec:
+    """What delivering to this server needs to know."""
+    is_default = row.name == DEFAULT_SERVER
+    return ServerSpec(
+        name=row.name,
+        url=row.url or settings.PROMETHEUS_URL,
+        rule_dir=_rule_dir(row, is_default),
+        delivery=row.delivery,  # type: ignore[arg-type]
+        layout=row.layout or settings.PROMETHEUS_RULE_LAYOUT,  # type: ignore[arg-type]
+        selector=row.selector,
+        auth=row.auth,
+        tls=row.tls,
+        enabled=row.enabled,
+        reload_enabled=settings.PROMETHEUS_RELOAD_ENABLED,
+        file_mode=settings.PROMETHEUS_RULE_FILE_MODE,
+        timeout=settings.PROMETHEUS_TIMEOUT,
+    )
+
+
+def _rule_dir(row: PrometheusServer, is_default: bool) -> Path:
+    if is_default and not row.rule_dir:
+        return Path(settings.PROMETHEUS_RULE_DIR)
+    return Path(settings.PROMETHEUS_RULE_ROOTS[0]) / (row.rule_dir or row.name)  # an absolute path stands for itself
+
+
+def spec(name: str = DEFAULT_SERVER) -> ServerSpec:
+    """A living server's, or NotFound."""
+    row = PrometheusServer.objects.living().filter(name=name).first()
+    if row is None:
+        raise NotFound("prometheus-server", [])
+    return spec_of(row)
+
+
+def living() -> list[ServerSpec]:
+    """All that are not deleted, by name; also those that are not enabled."""
+    return [spec_of(row) for row in PrometheusServer.objects.living().order_by("name")]
+
+
+def enabled() -> list[ServerSpec]:
+    """All that policy is delivered to, by name."""
+    return [server for server in living() if server.enabled]
