@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-
 from alerts.actions.compile_check import promtool
 from alerts.actions.lease import Lease
 from alerts.actions.wanted import WantedSet
@@ -34,6 +32,7 @@ from alerts.adapters.prometheus import (
 )
 from alerts.adapters.promtool import PromtoolError, Refusal
 from alerts.adapters.release_store import Drift, ReleaseStore, StagedRelease, StoreError
+from alerts.adapters.server_spec import ServerSpec
 from alerts.adapters.written_rules import ExpectedFile, expect_bytes, expect_rendered
 from alerts.models import Release
 
@@ -62,19 +61,19 @@ def problem(code: str, message: str, **more: Any) -> Problem:
     return {"code": code, "message": message, **{name: value for name, value in more.items() if value is not None}}
 
 
-def rule_store() -> ReleaseStore:
-    return ReleaseStore(settings.PROMETHEUS_RULE_DIR, file_mode=settings.PROMETHEUS_RULE_FILE_MODE)
+def rule_store(spec: ServerSpec) -> ReleaseStore:
+    return ReleaseStore(spec.rule_dir, file_mode=spec.file_mode)
 
 
-def prometheus() -> Prometheus:
-    timeout = settings.PROMETHEUS_TIMEOUT
-    return Prometheus(settings.PROMETHEUS_URL, timeout=min(timeout, 10.0), reload_timeout=timeout)
+def prometheus(spec: ServerSpec) -> Prometheus:
+    return Prometheus(spec.url, timeout=min(spec.timeout, 10.0), reload_timeout=spec.timeout)
 
 
 @dataclass
 class Delivery:
     """One attempt. The release's state is stored after every step; its ``timings`` are seconds by step."""
 
+    spec: ServerSpec
     wanted: WantedSet
     release: Release
     lease: Lease
@@ -82,15 +81,15 @@ class Delivery:
     check_all: bool = False
 
     def __post_init__(self) -> None:
-        self.store = rule_store()
-        self.server = prometheus()
+        self.store = rule_store(self.spec)
+        self.server = prometheus(self.spec)
         self.previous: str | None = None
 
     def run(self) -> StagedRelease:
         """Steps, in order. Raises Undelivered with the state the release ends in."""
         staged = self._stage()
         self._check(staged)
-        if not settings.PROMETHEUS_RELOAD_ENABLED:
+        if not self.spec.reload_enabled:
             self._swap(staged)
             return staged
         self._require_sound_configuration()
@@ -176,11 +175,11 @@ class Delivery:
         reach("read_back.before")
         with self._timed("read_back"), self._prometheus_errors("rolled_back"):
             changed = None if self.check_all else {*staged.changed}
-            found = mismatches(self.server.rules(), self.wanted, changed)
+            found = mismatches(self.spec, self.server.rules(), self.wanted, changed)
             deadline = time.monotonic() + READ_BACK_PATIENCE
             while found and time.monotonic() < deadline:
                 time.sleep(0.2)
-                found = mismatches(self.server.rules(), self.wanted)
+                found = mismatches(self.spec, self.server.rules(), self.wanted)
         if found:
             raise Undelivered(
                 "rolled_back",
@@ -246,10 +245,10 @@ class Delivery:
 
 
 def mismatches(
-    loaded: LoadedRules, wanted: WantedSet, changed: Collection[str] | None = None
+    spec: ServerSpec, loaded: LoadedRules, wanted: WantedSet, changed: Collection[str] | None = None
 ) -> list[read_back.Mismatch]:
     """How what is loaded differs from a wanted set; rule by rule in the ``changed`` files (None: in all)."""
-    return read_back.compare(expected(wanted, changed), loaded, rule_dir=settings.PROMETHEUS_RULE_DIR, changed=changed)
+    return read_back.compare(expected(wanted, changed), loaded, rule_dir=spec.rule_dir, changed=changed)
 
 
 def expected(wanted: WantedSet, changed: Collection[str] | None) -> list[ExpectedFile]:

@@ -19,13 +19,14 @@ from functools import partial
 from django.db import transaction
 from django.utils import timezone
 
-from alerts.actions import releases, wanted
+from alerts.actions import releases, servers, wanted
 from alerts.actions.compile_check import promtool_version
 from alerts.actions.delivery import Delivery, Problem, Undelivered, drift_problem, problem
 from alerts.actions.lease import Lease, LeaseLost, held
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.failpoints import reach
 from alerts.adapters.promtool import Refusal
+from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.errors import Finding
 from alerts.domain.layers import KeyId
 from alerts.models import DEFAULT_SERVER, PolicyState, Release, ServerState
@@ -66,7 +67,7 @@ def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -
 def request(trigger: str, *, server: str = DEFAULT_SERVER) -> Outcome:
     """Asks for a deploy by whichever worker comes first; nothing to ask for: the release in force."""
     state = releases.state_of(server)
-    if releases.in_sync(state):
+    if releases.in_sync(servers.spec(server), state):
         return Outcome(state.loaded_release)
     pending = Release.objects.filter(server=server, state=State.PENDING).first()
     if pending is None:
@@ -85,6 +86,7 @@ def deploy_and_wait(trigger: str, *, server: str = DEFAULT_SERVER, timeout: floa
 
 
 def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
+    spec = servers.spec(lease.server)
     state = releases.state_of(lease.server)
     releases.abandon_unfinished(lease.server)
     pending = releases.take_pending(lease.server)
@@ -93,7 +95,7 @@ def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
     wanted_set = _wanted(state)
     reach("render.after")
     compile_seconds = round(time.perf_counter() - start, 4)
-    drift = releases.disk_drift(state.loaded_release)
+    drift = releases.disk_drift(spec, state.loaded_release)
     if not force and not drift and releases.holds(state, wanted_set):
         return Outcome(releases.note_unchanged(state, wanted_set, pending))
     release = pending or releases.reusable_failure(state, wanted_set) or Release(server=lease.server)
@@ -103,7 +105,7 @@ def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
     if state.loaded_revision > wanted_set.revision and state.pinned_release is None:
         # An older state never goes over a newer one.
         return Outcome(state.loaded_release)
-    return _deliver(release, wanted_set, state, lease, check_all=force or bool(drift))
+    return _deliver(spec, release, wanted_set, state, lease, check_all=force or bool(drift))
 
 
 def _wanted(state: ServerState) -> WantedSet:
@@ -114,10 +116,12 @@ def _wanted(state: ServerState) -> WantedSet:
     return found
 
 
-def _deliver(release: Release, wanted_set: WantedSet, state: ServerState, lease: Lease, check_all: bool) -> Outcome:
+def _deliver(
+    spec: ServerSpec, release: Release, wanted_set: WantedSet, state: ServerState, lease: Lease, check_all: bool
+) -> Outcome:
     for _ in range(3):
         releases.describe(release, wanted_set, state)
-        delivery = Delivery(wanted_set, release, lease, partial(releases.last_good, state), check_all)
+        delivery = Delivery(spec, wanted_set, release, lease, partial(releases.last_good, state), check_all)
         try:
             delivery.run()
         except Undelivered as undelivered:

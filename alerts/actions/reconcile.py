@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from django.conf import settings
 from django.utils import timezone
 
-from alerts.actions import releases, wanted
+from alerts.actions import releases, servers, wanted
 from alerts.actions.delivery import Problem, drift_problem, mismatches, problem, prometheus
 from alerts.actions.deploy import Outcome, deploy
 from alerts.adapters import read_back
 from alerts.adapters.prometheus import PrometheusError
+from alerts.adapters.server_spec import ServerSpec
 from alerts.models import DEFAULT_SERVER, Release
 
 logger = logging.getLogger(__name__)
@@ -36,18 +36,21 @@ class Drift:
 
 def look(server: str = DEFAULT_SERVER) -> Drift:
     """Compares disk and Prometheus with the release in force. Changes nothing."""
+    spec = servers.spec(server)
     state = releases.state_of(server)
     release = state.loaded_release
     drift = Drift()
-    if release is None:
-        drift.unreachable = _why_unreachable()
+    if spec.delivery == "agent":  # it looks, heals and reports
         return drift
-    drift.on_disk = [drift_problem(found) for found in releases.disk_drift(release)[:SHOWN]]
+    if release is None:
+        drift.unreachable = _why_unreachable(spec)
+        return drift
+    drift.on_disk = [drift_problem(found) for found in releases.disk_drift(spec, release)[:SHOWN]]
     try:
-        loaded = prometheus().rules()
-        found = mismatches(loaded, wanted.of_release(release))
+        loaded = prometheus(spec).rules()
+        found = mismatches(spec, loaded, wanted.of_release(release))
         drift.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
-        failing = read_back.unhealthy(loaded, settings.PROMETHEUS_RULE_DIR)
+        failing = read_back.unhealthy(loaded, spec.rule_dir)
         drift.failing = [
             problem("evaluation_failed", rule.last_error, file=rule.file, group=rule.group, rule=rule.rule)
             for rule in failing[:SHOWN]
@@ -57,9 +60,9 @@ def look(server: str = DEFAULT_SERVER) -> Drift:
     return drift
 
 
-def _why_unreachable() -> str:
+def _why_unreachable(spec: ServerSpec) -> str:
     try:
-        prometheus().runtime()
+        prometheus(spec).runtime()
     except PrometheusError as error:
         return str(error)
     return ""
@@ -75,7 +78,7 @@ def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
     if outcome.release.state == Release.State.ACTIVE and not drift.any and not drift.unreachable:
         releases.mark_verified(outcome.release)
     # Where somebody else reloads Prometheus, what it has loaded is for them to mend.
-    if not drift.on_disk and not (drift.loaded and settings.PROMETHEUS_RELOAD_ENABLED):
+    if not drift.on_disk and not (drift.loaded and servers.spec(server).reload_enabled):
         return outcome
     for found in drift.loaded:
         logger.warning("drift on %s: %s", server, found["message"])

@@ -10,6 +10,7 @@ from django.utils import timezone
 from alerts.actions.delivery import rule_store
 from alerts.actions.wanted import WantedSet, stored_contents
 from alerts.adapters.release_store import Drift, ReleaseStore, StoreError
+from alerts.adapters.server_spec import ServerSpec
 from alerts.domain import compiled_json, planner, rule_files
 from alerts.domain.compiled import KeyPlan
 from alerts.domain.layers import KeyId
@@ -61,19 +62,21 @@ def is_delivered(state: ServerState) -> bool:
     return release is not None and release.state in IN_FORCE and state.last_error is None
 
 
-def in_sync(state: ServerState) -> bool:
+def in_sync(spec: ServerSpec, state: ServerState) -> bool:
     """Whether the server was last seen to hold what is wanted, on disk too."""
     release = state.loaded_release
     if release is None or not is_delivered(state):
         return False
     if state.pinned_release is not None:
         return release.content_hash == state.pinned_release.content_hash
-    return state.loaded_revision == PolicyState.current() and not disk_drift(release)
+    return state.loaded_revision == PolicyState.current() and not disk_drift(spec, release)
 
 
-def disk_drift(release: Release | None) -> list[Drift]:
-    """How the disk differs from the release in force."""
-    return rule_store().drift(release.manifest) if release is not None else []
+def disk_drift(spec: ServerSpec, release: Release | None) -> list[Drift]:
+    """How the disk differs from the release in force; an agent's disk is its own to look at."""
+    if release is None or spec.delivery == "agent":
+        return []
+    return rule_store(spec).drift(release.manifest)
 
 
 def holds(state: ServerState, wanted: WantedSet) -> bool:

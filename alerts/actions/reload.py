@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerts.actions import status
+from alerts.actions import servers, status
 from alerts.actions.delivery import prometheus
 from alerts.models import DEFAULT_SERVER
 
 
 def reload(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     """Reloads and returns the status after that; PrometheusError when it cannot be asked or refuses."""
-    prometheus().reload()
+    prometheus(servers.spec(server)).reload()
     return status.status(server)

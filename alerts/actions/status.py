@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
-
-from alerts.actions import reconcile, releases
+from alerts.actions import reconcile, releases, servers
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import prometheus
 from alerts.models import DEFAULT_SERVER, PolicyState
@@ -14,15 +12,16 @@ from alerts.models import DEFAULT_SERVER, PolicyState
 
 def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     """Asks the database, the disk and Prometheus; changes nothing."""
+    spec = servers.spec(server)
     state = releases.state_of(server)
     revision = PolicyState.current()
     release = state.loaded_release
     drift = reconcile.look(server)
     return {
         "server": server,
-        "url": prometheus().name,
-        "rule_dir": str(settings.PROMETHEUS_RULE_DIR),
-        "layout": settings.PROMETHEUS_RULE_LAYOUT,
+        "url": prometheus(spec).name,
+        "rule_dir": str(spec.rule_dir),
+        "layout": spec.layout,
         "revision": revision,
         "loaded_revision": state.loaded_revision,
         "in_sync": state.pinned_release_id is None

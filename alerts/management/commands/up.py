@@ -19,6 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from alerts.actions import servers
 from alerts.actions.bootstrap import make_first_admin
 from alerts.actions.delivery import rule_store
 from alerts.adapters.release_store import StoreError
@@ -64,11 +65,12 @@ class Command(BaseCommand):
             if executor.migration_plan(plan.graph.leaf_nodes()):
                 call_command("migrate", interactive=False, verbosity=0)
         make_first_admin(self.stdout)  # type: ignore[arg-type]
-        if Path(settings.PROMETHEUS_RULE_DIR).is_relative_to(settings.VAR_DIR):
-            try:
-                rule_store().prepare()
-            except StoreError as error:
-                raise CommandError(str(error)) from error
+        for server in servers.enabled():
+            if server.delivery == "directory" and server.rule_dir.is_relative_to(settings.VAR_DIR):
+                try:
+                    rule_store(server).prepare()
+                except StoreError as error:
+                    raise CommandError(str(error)) from error
 
     def _wait_until_serving(
         self, host: str, port: int, children: list[subprocess.Popen[bytes]], stopping: list[int]
