@@ -9,20 +9,16 @@ it late loses nothing. Unchanged content is neither written nor loaded again.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
-
-from django.db import transaction
-from django.utils import timezone
 
 from alerts.actions import releases, servers, wanted
 from alerts.actions.compile_check import promtool_version
-from alerts.actions.delivery import Delivery, Problem, Undelivered, drift_problem, problem
+from alerts.actions.delivery import Delivery, Undelivered, drift_problem, problem
 from alerts.actions.lease import Lease, LeaseLost, held
+from alerts.actions.outcomes import record_failure, record_success
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.failpoints import reach
 from alerts.adapters.promtool import Refusal
@@ -33,7 +29,6 @@ from alerts.models import DEFAULT_SERVER, PolicyState, Release, ServerState
 
 logger = logging.getLogger(__name__)
 
-RETRY_CAP = 60.0
 State = Release.State
 
 
@@ -131,9 +126,12 @@ def _deliver(
                 release.warnings.extend(undelivered.problems)
                 wanted_set = wanted.wanted(blamed, server=state.name)
                 continue
-            return _failed(release, state, undelivered.state, undelivered.problems)
-        return _succeeded(release, wanted_set, state, delivery)
-    return _failed(release, state, State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
+            record_failure(release, state, lease.renew, outcome=undelivered.state, problems=undelivered.problems)
+            return Outcome(release, changed=True)
+        return _succeeded(spec, release, wanted_set, state, delivery)
+    left = problem("promtool_refused", "promtool refuses what is left, too")
+    record_failure(release, state, lease.renew, outcome=State.REJECTED, problems=[left])
+    return Outcome(release, changed=True)
 
 
 def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> dict[KeyId, tuple[Finding, ...]]:
@@ -150,57 +148,19 @@ def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> dict[KeyId, tu
     return blamed
 
 
-def _succeeded(release: Release, wanted_set: WantedSet, state: ServerState, delivery: Delivery) -> Outcome:
-    now = timezone.now()
-    verified = release.state != State.ACTIVE or _is_read_back(delivery)
+def _succeeded(
+    spec: ServerSpec, release: Release, wanted_set: WantedSet, state: ServerState, delivery: Delivery
+) -> Outcome:
+    verified = release.state != State.ACTIVE or "read_back" in release.timings
     # Asked before the transaction: nobody else's write should wait for Prometheus.
-    state.prometheus_version, state.promtool_version = _version(delivery), promtool_version() or ""
-    reach("record.before")
-    with transaction.atomic():
-        releases.supersede_others(release)
-        release.state = State.VERIFIED if verified else State.ACTIVE
-        release.activated_at = release.activated_at or now
-        release.verified_at = now if verified else None
-        release.finished_at = now
-        release.save()
-        state.loaded_revision = wanted_set.revision
-        state.loaded_release = release
-        state.failures, state.retry_at, state.last_error = 0, None, None
-        state.checked_at = now
-        releases.save_state(state)
-        if verified:
-            releases.remember_compiled(release, wanted_set)
-    reach("record.after")
-    releases.prune(delivery.store, state)
+    seen = {"prometheus_version": _version(delivery), "promtool_version": promtool_version() or ""}
+    record_success(release, state, delivery.lease.renew, verified=verified, **seen)
+    if verified:
+        releases.remember_compiled(release, wanted_set)
+    releases.prune(spec, state)
     if release.pk % releases.HOUSEKEEPING_EVERY == 0:
         releases.forget_old(state.name)
-    logger.info("release %s %s: %s rules, revision %s", release.pk, release.state, release.rule_count, release.revision)
     return Outcome(release, changed=True)
-
-
-def _is_read_back(delivery: Delivery) -> bool:
-    return "read_back" in delivery.release.timings
-
-
-def _failed(release: Release, state: ServerState, outcome: str, problems: list[Problem]) -> Outcome:
-    now = timezone.now()
-    release.state = outcome
-    release.errors = problems
-    release.finished_at = now
-    release.save()
-    state.failures += 1
-    state.retry_at = now + timedelta(seconds=retry_delay(state.failures))
-    state.last_error = {"release": release.pk, "at": now.isoformat(), **problems[0]}
-    state.checked_at = now
-    releases.save_state(state)
-    logger.error("release %s %s: %s", release.pk, outcome, "; ".join(item["message"] for item in problems[:3]))
-    return Outcome(release, changed=True)
-
-
-def retry_delay(failures: int) -> float:
-    """Seconds until the next try: 1, 2, 4 … 60, with a quarter of jitter either way."""
-    base = min(RETRY_CAP, 2.0 ** min(failures - 1, 10))
-    return base * random.uniform(0.75, 1.25)
 
 
 def _version(delivery: Delivery) -> str:

@@ -1,7 +1,8 @@
 """The policy as the domain sees it, kept in memory and brought up to date by what changed since.
 
 A row carries the policy revision that last touched it, so a process that knows revision R reads only the rows above R,
-and the compiler goes through only their keys. Every process keeps one copy; the database stays the truth.
+and the compiler goes through only their keys. Every process keeps one copy, compiled once for each layout that a
+server asks for; the database stays the truth.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import gc
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from typing import cast
 
 from django.conf import settings
@@ -22,19 +24,35 @@ from alerts.models import AlertRule, Group, Namespace, PolicyState, Target
 
 
 @dataclass(frozen=True, eq=False)
-class CurrentPolicy:
-    """The policy at one revision, with its compile. ``mark`` tells states of its topology apart."""
+class LoadedPolicy:
+    """The policy at one revision, and when that was committed. ``mark`` tells states of its topology apart."""
 
     revision: int
+    committed_at: datetime | None
     policy: Policy
-    compiled: CompiledPolicy
     mark: tuple[object, ...] = ()
 
 
-def options() -> Options:
-    """How this installation compiles."""
+@dataclass(frozen=True, eq=False)
+class CurrentPolicy:
+    """The policy at one revision, compiled for one layout."""
+
+    loaded: LoadedPolicy
+    compiled: CompiledPolicy
+
+    @property
+    def revision(self) -> int:
+        return self.loaded.revision
+
+    @property
+    def policy(self) -> Policy:
+        return self.loaded.policy
+
+
+def options(layout: str | None = None) -> Options:
+    """How this installation compiles; ``layout`` None: as the settings say."""
     return Options(
-        layout=cast(Layout, settings.PROMETHEUS_RULE_LAYOUT),
+        layout=cast(Layout, layout or settings.PROMETHEUS_RULE_LAYOUT),
         determined_by=tuple(settings.DETERMINING_LABELS),
         base_url=settings.BASE_URL.rstrip("/"),
     )
@@ -46,31 +64,43 @@ def load() -> Policy:
 
 
 class PolicyCache:
-    """The latest policy a process has seen. Thread-safe; compiles at most once per revision."""
+    """The latest policy a process has seen. Thread-safe; loads and compiles at most once per revision."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: CurrentPolicy | None = None
+        self._loaded: LoadedPolicy | None = None
+        self._compiled: dict[Options, CurrentPolicy] = {}
 
-    def current(self) -> CurrentPolicy:
+    def current(self, wanted: Options) -> CurrentPolicy:
         """The policy at the latest committed revision (or a later one, when somebody writes meanwhile)."""
-        known = self._known
-        if known is not None and known.revision == PolicyState.current() and known.compiled.options == options():
+        known = self._compiled.get(wanted)
+        if known is not None and known.revision == PolicyState.current():
             return known
         with self._lock:
-            return self._refresh()
+            return self._compile(self._refresh(), wanted)
 
     def forget(self) -> None:
         """Reads everything again at the next call."""
         with self._lock:
-            self._known = None
+            self._loaded = None
+            self._compiled = {}
 
-    def _refresh(self) -> CurrentPolicy:
+    def _compile(self, loaded: LoadedPolicy, wanted: Options) -> CurrentPolicy:
+        known = self._compiled.get(wanted)
+        if known is not None and known.loaded is loaded:
+            return known
+        compiled = compile_policy(loaded.policy, wanted, known.compiled if known else None)
+        found = self._compiled[wanted] = CurrentPolicy(loaded, compiled)
+        if known is None:
+            _set_aside()
+        return found
+
+    def _refresh(self) -> LoadedPolicy:
         # Read between two looks at the revision: what changed in between is read again.
         while True:
-            revision = PolicyState.current()
-            known = self._known
-            if known is not None and known.revision == revision and known.compiled.options == options():
+            revision, committed_at = PolicyState.last_commit()
+            known = self._loaded
+            if known is not None and known.revision == revision:
                 return known
             mark = _topology_mark()
             if known is not None and (known.revision > revision or known.mark != mark):  # older: it was put back
@@ -78,11 +108,10 @@ class PolicyCache:
             policy = _brought_up_to_date(known) if known else load()
             if PolicyState.current() != revision:
                 continue
-            compiled = compile_policy(policy, options(), known.compiled if known else None)
-            self._known = CurrentPolicy(revision, policy, compiled, mark)
             if known is None:
-                _set_aside()
-            return self._known
+                self._compiled = {}
+            self._loaded = LoadedPolicy(revision, committed_at, policy, mark)
+            return self._loaded
 
 
 def _set_aside() -> None:
@@ -94,7 +123,7 @@ def _set_aside() -> None:
     gc.freeze()
 
 
-def _brought_up_to_date(known: CurrentPolicy) -> Policy:
+def _brought_up_to_date(known: LoadedPolicy) -> Policy:
     """The policy as it stands now; only rows that changed since are read. The topology must be the same."""
     layers = {layer.rule_id: layer for layer in known.policy.layers}
     # A rule at a target says its hostname, which may change without the rule.
@@ -121,9 +150,9 @@ def _topology_mark() -> tuple[object, ...]:
 _cache = PolicyCache()
 
 
-def current() -> CurrentPolicy:
-    """This process' copy of the policy, up to date."""
-    return _cache.current()
+def current(layout: str | None = None) -> CurrentPolicy:
+    """This process' copy of the policy, up to date, compiled for ``layout`` (None: the settings')."""
+    return _cache.current(options(layout))
 
 
 def forget() -> None:

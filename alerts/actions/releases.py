@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from alerts.actions.delivery import rule_store
 from alerts.actions.wanted import WantedSet, stored_contents
-from alerts.adapters.release_store import Drift, ReleaseStore, StoreError
+from alerts.adapters.release_store import Drift, StoreError
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain import compiled_json, planner, rule_files
 from alerts.domain.compiled import KeyPlan
@@ -339,14 +339,14 @@ def _forget_gone(server: str, keys: Any) -> None:
         stored.filter(pk__in=gone[start : start + 500]).delete()
 
 
-def prune(store: ReleaseStore, state: ServerState) -> None:
+def prune(spec: ServerSpec, state: ServerState) -> None:
     """Keeps the last few good sets on disk, and the pinned one."""
     good = Release.objects.filter(server=state.name, verified_at__isnull=False).order_by("-pk")
     keep = set(good.values_list("content_hash", flat=True)[:KEPT_ON_DISK])
     if state.pinned_release is not None:
         keep.add(state.pinned_release.content_hash)
     try:
-        store.prune(keep)
+        rule_store(spec).prune(keep)
     except StoreError:
         return  # the next release tries again; nothing depends on it
 

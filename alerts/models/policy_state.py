@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import connection, models, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 
 class PolicyState(models.Model):
@@ -29,6 +32,12 @@ class PolicyState(models.Model):
         return cls.objects.filter(pk=1).values_list("revision", flat=True).first() or 0
 
     @classmethod
+    def last_commit(cls) -> tuple[int, datetime | None]:
+        """The revision, and when it was committed."""
+        found = cls.objects.filter(pk=1).values_list("revision", "changed_at").first()
+        return found or (0, None)
+
+    @classmethod
     def lock(cls) -> int:
         """Wait for every other writer, then the revision. Only inside a transaction."""
         if not connection.in_atomic_block:
@@ -43,7 +52,7 @@ class PolicyState(models.Model):
     @classmethod
     def advance(cls, locked: int) -> int:
         """The next revision, after ``lock`` gave ``locked``."""
-        cls.objects.filter(pk=1).update(revision=locked + 1)
+        cls.objects.filter(pk=1).update(revision=locked + 1, changed_at=timezone.now())
         return locked + 1
 
     @classmethod

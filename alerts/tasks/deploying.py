@@ -7,7 +7,8 @@ from typing import Any
 from celery import Task, shared_task
 
 from alerts.actions import releases
-from alerts.actions.deploy import RETRY_CAP, deploy, retry_delay
+from alerts.actions.deploy import deploy
+from alerts.actions.outcomes import RETRY_CAP, retry_delay
 from alerts.models import DEFAULT_SERVER
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from alerts.actions import effective, groups, namespaces, policy, rules, targets
 from alerts.domain.layers import Policy
+from alerts.models import PolicyState
 
 
 def said(found: Policy) -> set[tuple[object, ...]]:
@@ -42,3 +43,13 @@ def test_a_mute_at_a_target_follows_its_new_hostname(world: SimpleNamespace) -> 
     assert effective.effective_for_target(world.web.pk)["rules"] == []
     targets.update(world.web.pk, {"hostname": "web-2"})
     assert effective.effective_for_target(world.web.pk)["rules"] == []
+
+
+def test_every_commit_of_the_policy_is_dated(world: SimpleNamespace) -> None:
+    before = PolicyState.last_commit()
+    rules.update(world.rule.pk, {"query_template": "load1 > 6"})
+    after = PolicyState.last_commit()
+    assert after[0] == before[0] + 1
+    assert after[1] > before[1]
+    assert policy.current().loaded.committed_at == after[1]
+    assert policy.current("consolidated").loaded is policy.current("per-scope").loaded

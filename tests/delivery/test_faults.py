@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from alerts.actions import reconcile, rules, status
-from alerts.actions.deploy import deploy, retry_delay
+from alerts.actions.deploy import deploy
+from alerts.actions.outcomes import retry_delay
 from alerts.models import Release
 from tests.delivery.conftest import delivered, loaded_names, state
 from tests.servers.prometheus import PrometheusServer

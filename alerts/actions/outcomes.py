@@ -1,0 +1,76 @@
+"""How a delivery ended, written down: one transaction for the release and the state of its server.
+
+Law: only who still holds the server's lease writes an outcome; ``guard`` asks, inside the transaction, and raises.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from alerts.actions import releases
+from alerts.actions.delivery import Problem
+from alerts.adapters.failpoints import reach
+from alerts.models import Release, ServerState
+
+logger = logging.getLogger(__name__)
+
+RETRY_CAP = 60.0
+State = Release.State
+Guard = Callable[[], object]
+
+
+def record_success(release: Release, state: ServerState, guard: Guard, *, verified: bool, **seen: Any) -> None:
+    """The server holds this release. ``verified``: it was read back. ``seen``: versions and such, for the state."""
+    now = timezone.now()
+    reach("record.before")
+    with transaction.atomic():
+        guard()
+        releases.supersede_others(release)
+        release.state = State.VERIFIED if verified else State.ACTIVE
+        release.activated_at = release.activated_at or now
+        release.verified_at = now if verified else None
+        release.finished_at = now
+        release.save()
+        for name, value in seen.items():
+            setattr(state, name, value)
+        state.loaded_revision = release.revision
+        state.loaded_release = release
+        state.failures, state.retry_at, state.last_error = 0, None, None
+        state.checked_at = now
+        releases.save_state(state)
+    reach("record.after")
+    logger.info("release %s %s: %s rules, revision %s", release.pk, release.state, release.rule_count, release.revision)
+
+
+def record_failure(
+    release: Release, state: ServerState, guard: Guard, *, outcome: str, problems: list[Problem], **seen: Any
+) -> None:
+    """The release did not make it, for these reasons; the server is tried again after a while."""
+    now = timezone.now()
+    with transaction.atomic():
+        guard()
+        release.state = outcome
+        release.errors = problems
+        release.finished_at = now
+        release.save()
+        for name, value in seen.items():
+            setattr(state, name, value)
+        state.failures += 1
+        state.retry_at = now + timedelta(seconds=retry_delay(state.failures))
+        state.last_error = {"release": release.pk, "at": now.isoformat(), **problems[0]}
+        state.checked_at = now
+        releases.save_state(state)
+    logger.error("release %s %s: %s", release.pk, outcome, "; ".join(item["message"] for item in problems[:3]))
+
+
+def retry_delay(failures: int) -> float:
+    """Seconds until the next try: 1, 2, 4 … 60, with a quarter of jitter either way."""
+    base = min(RETRY_CAP, 2.0 ** min(failures - 1, 10))
+    return base * random.uniform(0.75, 1.25)
