@@ -41,6 +41,12 @@ DRIFT_FAILPOINTS = (
 )
 """Reached inside the release store, only where somebody has changed something by hand."""
 
+FENCE_FAILPOINTS = (
+    "fence.written",  # the new writer's number is complete under a temporary name
+    "fence.renamed",  # it is the recorded one; its directory is not yet synced
+)
+"""Reached inside the release store, where a new holder of the lease writes for the first time."""
+
 DELIVERY_FAILPOINTS = (
     "compile.before",
     "compile.after",
@@ -58,7 +64,7 @@ DELIVERY_FAILPOINTS = (
 )
 """Reached by whoever drives a release through its steps."""
 
-FAILPOINTS = DELIVERY_FAILPOINTS + STORE_FAILPOINTS + DRIFT_FAILPOINTS
+FAILPOINTS = DELIVERY_FAILPOINTS + STORE_FAILPOINTS + DRIFT_FAILPOINTS + FENCE_FAILPOINTS
 
 _SPECIFICATION = re.compile(r"(?P<name>[a-z_.]+)(?::(?P<nth>[1-9][0-9]*))?(?:=sleep:(?P<sleep>[0-9.]+))?")
 _reached: Counter[str] = Counter()

@@ -26,8 +26,8 @@ MAX_NAME = 255
 class StoreError(Exception):
     """The rule directory cannot do what was asked. ``current`` is what it was before.
 
-    ``code`` is one of rule_dir_missing, not_a_directory, read_only, permission, full, busy, io, bad_name,
-    release_missing, release_damaged. Only the last three are not cured by waiting for the disk to get better.
+    ``code`` is one of rule_dir_missing, not_a_directory, read_only, permission, full, no_inodes, busy, io, bad_name,
+    release_missing, release_damaged, fenced_off. The last four are not cured by waiting for the disk to get better.
     """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -172,6 +172,20 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def lock_holder(descriptor: int) -> str:
+    """The process on this machine that holds the lock on an open directory, e.g. ``process 7 (stopped)``, or ""."""
+    inode = str(os.fstat(descriptor).st_ino)
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()  # 1: FLOCK ADVISORY WRITE 4711 00:2c:8675309 0 EOF
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode:
+                state = Path(f"/proc/{int(words[4])}/stat").read_text().rpartition(")")[2].split()[0]
+                return f"process {words[4]}" + (" (stopped)" if state in "Tt" else "")
+    except (OSError, IndexError, ValueError):
+        pass
+    return ""
+
+
 _CODES = {
     errno.ENOSPC: "full",
     errno.EDQUOT: "full",
@@ -183,10 +197,30 @@ _CODES = {
 }
 _HINTS = {
     "full": "free some space; the set in force is untouched",
+    "no_inodes": "remove some files there, or make the filesystem with more inodes; the set in force is untouched",
     "read_only": "mount the rule directory writable for this process",
     "permission": "let the user of this process write there",
     "not_a_directory": "a directory is needed there",
 }
+
+
+def as_store_error(error: OSError, rule_dir: Path) -> StoreError:
+    """The same, for people. To be asked while the disk is as it was when the error happened."""
+    code = _CODES.get(error.errno or 0, "io")
+    reason = error.strerror or str(error)
+    if error.errno == errno.ENOSPC and _no_inodes(rule_dir):
+        code, reason = "no_inodes", "No inodes left on device"  # the kernel has one word for both
+    where = error.filename if isinstance(error.filename, (str, os.PathLike)) else rule_dir
+    message = f"cannot write to the rule directory {rule_dir}: {reason} (at {os.fspath(where)})"
+    return StoreError(code, message, _HINTS.get(code, ""))
+
+
+def _no_inodes(rule_dir: Path) -> bool:
+    try:
+        status = os.statvfs(rule_dir)
+    except OSError:
+        return False
+    return status.f_files > 0 and status.f_favail == 0  # some filesystems have no table of them: 0 of 0
 
 
 @contextmanager
@@ -194,8 +228,4 @@ def os_errors_as_store_errors(rule_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = _CODES.get(error.errno or 0, "io")
-        where = error.filename if isinstance(error.filename, (str, os.PathLike)) else rule_dir
-        reason = error.strerror or str(error)
-        message = f"cannot write to the rule directory {rule_dir}: {reason} (at {os.fspath(where)})"
-        raise StoreError(code, message, _HINTS.get(code, "")) from error
+        raise as_store_error(error, rule_dir) from error

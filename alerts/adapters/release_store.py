@@ -10,7 +10,7 @@ The law:
 4. Unchanged files are hard links into the current set, whose hash was just verified. Somebody who edits such a file
    in place damages every set that shares it: healing writes a new inode by rename and hands it to all of them.
 5. What a killed process left under temporary names is removed by the next one. One process at a time, by a lock that
-   dies with its holder.
+   dies with its holder; and never one with a lower ``fence`` than another before it (see ``fence``).
 
 Only where a person has put a real directory in the place of ``current``, or something else in the place of a release,
 is it moved out of the way first; a kill between the two steps leaves no ``current`` until the next start.
@@ -31,6 +31,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from alerts.adapters import fence as fencing
 from alerts.adapters import release_files
 from alerts.adapters.failpoints import reach
 from alerts.adapters.release_files import (
@@ -89,12 +90,8 @@ class ReleaseStore:
 
     def probe(self) -> None:
         """Raise the StoreError that a release would meet now; leaves nothing behind."""
-        with self._locked():
-            workshop = self._temporary_directory()
-            try:
-                release_files.write_fresh(workshop / "probe.yml", b"groups: []\n", self.file_mode)
-            finally:
-                release_files.remove(workshop)
+        with self._locked(), self._workshop() as workshop:
+            release_files.write_fresh(workshop / "probe.yml", b"groups: []\n", self.file_mode)
 
     def path_of(self, content: str) -> Path:
         return self.releases_dir / content
@@ -117,7 +114,7 @@ class ReleaseStore:
         except OSError:
             return []
 
-    def stage(self, files: Mapping[str, bytes]) -> StagedRelease:
+    def stage(self, files: Mapping[str, bytes], fence: int | None = None) -> StagedRelease:
         """Put a whole set on disk under its content hash, beside the current one.
 
         A set that is already there is verified, and healed file by file where it was damaged.
@@ -125,7 +122,7 @@ class ReleaseStore:
         manifest = manifest_of(files)
         content = content_hash(manifest)
         path = self.path_of(content)
-        with self._locked():
+        with self._locked(fence):
             reach("stage.before")
             self._sweep()
             active = self.current()
@@ -143,9 +140,9 @@ class ReleaseStore:
         removed = tuple(sorted(base.keys() - manifest.keys()))
         return StagedRelease(content, path, manifest, changed, removed, tuple(healed), created)
 
-    def activate(self, content: str) -> bool:
+    def activate(self, content: str, fence: int | None = None) -> bool:
         """Make a staged set the current one; False when it was already. Refuses one that is not whole."""
-        with self._locked():
+        with self._locked(fence):
             reach("swap.before")
             self._require_whole(content)
             aim = f"releases/{content}"
@@ -185,14 +182,14 @@ class ReleaseStore:
         """How the disk differs from this set being current. ``stage`` and ``activate`` of the same set heal it all."""
         return self._link_drift(content_hash(manifest)) + self.verify(manifest)
 
-    def discard(self, content: str) -> bool:
+    def discard(self, content: str, fence: int | None = None) -> bool:
         """Remove one set, unless it is current."""
-        with self._locked():
+        with self._locked(fence):
             return self._discard(content)
 
-    def prune(self, keep: Collection[str]) -> list[str]:
+    def prune(self, keep: Collection[str], fence: int | None = None) -> list[str]:
         """Remove the sets not named, and what killed processes left. Returns what is gone."""
-        with self._locked():
+        with self._locked(fence):
             reach("prune.before")
             self._sweep()
             gone = [content for content in self.releases() if content not in keep and self._discard(content)]
@@ -202,7 +199,7 @@ class ReleaseStore:
     # Below, the lock is held.
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, fence: int | None = None) -> Iterator[None]:
         if not self.rule_dir.is_dir():
             missing = not os.path.lexists(self.rule_dir)
             raise StoreError(
@@ -213,11 +210,12 @@ class ReleaseStore:
         with os_errors_as_store_errors(self.rule_dir):
             with suppress(FileExistsError):
                 self.releases_dir.mkdir()
-            with suppress(PermissionError):
-                self._reopen(self.releases_dir)
             lock = os.open(self.releases_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 self._take(lock)
+                fencing.pass_through(self.rule_dir, fence)
+                with suppress(PermissionError):
+                    self._reopen(self.releases_dir)
                 yield
             finally:
                 os.close(lock)
@@ -230,8 +228,10 @@ class ReleaseStore:
                 return
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    message = f"another process has been writing to {self.rule_dir} for {self.lock_timeout:g} s"
-                    raise StoreError("busy", message) from None
+                    who = release_files.lock_holder(lock) or "another process"
+                    message = f"{who} has been writing to {self.rule_dir} for {self.lock_timeout:g} s"
+                    hint = "it goes on by itself when that process ends, or is ended"
+                    raise StoreError("busy", message, hint) from None
                 time.sleep(0.02)
             except OSError as error:
                 if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
@@ -245,8 +245,7 @@ class ReleaseStore:
         manifest: Manifest,
         base: Mapping[str, release_files.Found],
     ) -> None:
-        workshop = self._temporary_directory()
-        try:
+        with self._workshop() as workshop:
             reach("stage.temporary")
             fresh = []
             for name in sorted(files):
@@ -261,10 +260,6 @@ class ReleaseStore:
             release_files.sync(workshop)
             reach("stage.written")
             os.rename(workshop, path)
-        except OSError:
-            with suppress(OSError):
-                release_files.remove(workshop)
-            raise
         reach("stage.renamed")
         release_files.sync(self.releases_dir)
 
@@ -275,8 +270,7 @@ class ReleaseStore:
             return []
         damaged = {drift.path for drift in drifts if drift.path in manifest}
         inodes = self._inodes(path)
-        workshop = self._temporary_directory()
-        try:
+        with self._workshop() as workshop:
             for name in sorted(damaged):
                 release_files.write_fresh(workshop / name, files[name], self.file_mode)
                 release_files.sync(workshop / name)
@@ -290,9 +284,6 @@ class ReleaseStore:
                     release_files.remove(path / drift.path)
             release_files.sync(path)
             self._mend_siblings(path, {inode: name for name, inode in inodes.items() if name in damaged}, workshop)
-        finally:
-            with suppress(OSError):
-                release_files.remove(workshop)
         reach("heal.after")
         logger.warning("healed %s: %s", path, "; ".join(map(str, drifts[:10])))
         return drifts
@@ -328,16 +319,25 @@ class ReleaseStore:
         return os.path.realpath(self.link) == os.path.realpath(path)
 
     def _sweep(self) -> None:
-        for parent, prefix in ((self.releases_dir, TEMPORARY), (self.rule_dir, TEMPORARY_LINK)):
+        left = ((self.releases_dir, TEMPORARY), (self.rule_dir, TEMPORARY_LINK), (self.rule_dir, fencing.TEMPORARY))
+        for parent, prefix in left:
             for name in os.listdir(parent):
                 if name.startswith(prefix):
                     release_files.remove(parent / name)
 
-    def _temporary_directory(self) -> Path:
+    @contextmanager
+    def _workshop(self) -> Iterator[Path]:
+        """A temporary directory, gone afterwards unless renamed. What ran out is asked before it makes room again."""
         workshop = self.releases_dir / f"{TEMPORARY}{secrets.token_hex(8)}"
-        workshop.mkdir()
-        release_files.set_directory_mode(workshop, self.dir_mode)
-        return workshop
+        try:
+            workshop.mkdir()
+            release_files.set_directory_mode(workshop, self.dir_mode)
+            yield workshop
+        except OSError as error:
+            raise release_files.as_store_error(error, self.rule_dir) from error
+        finally:
+            with suppress(OSError):
+                release_files.remove(workshop)
 
     def _require_whole(self, content: str) -> None:
         path = self.path_of(content)

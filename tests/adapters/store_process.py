@@ -1,4 +1,7 @@
-"""A process that writes to a rule directory and may be killed: ``python -m … DIR deploy|cycle|forever NUMBER``."""
+"""A process that writes to a rule directory and may be killed.
+
+``python -m tests.adapters.store_process DIR deploy|cycle|forever NUMBER [SIZE [FENCE]]``
+"""
 
 from __future__ import annotations
 
@@ -37,25 +40,29 @@ def whole(store: ReleaseStore) -> bool:
     return found == files_of(number, size) and content_hash(manifest_of(found)) == content
 
 
-def cycle(store: ReleaseStore, number: int) -> None:
-    content = store.stage(files_of(number)).content_hash
-    store.activate(content)
-    store.prune(keep=())
+def cycle(store: ReleaseStore, number: int, fence: int | None = None) -> None:
+    content = store.stage(files_of(number), fence).content_hash
+    store.activate(content, fence)
+    store.prune(keep=(), fence=fence)
 
 
-def main(rule_dir: str, mode: str, first: str, size: str = "0") -> None:
+def main(rule_dir: str, mode: str, first: str, size: str = "0", fence: str = "") -> None:
     store = ReleaseStore(rule_dir)
     if mode == "deploy":
         try:
             store.activate(store.stage(files_of(int(first), int(size))).content_hash)
         except StoreError as error:
-            print("StoreError", error.code)
+            print("StoreError", error.code, error.message)
         temporary = [name for name in os.listdir(store.releases_dir) if name.startswith(".")]
         print("current", store.current(), "whole", whole(store), "temporary", len(temporary))
         return
     print("started", flush=True)
     for number in range(int(first), int(first) + 4) if mode == "cycle" else itertools.count(int(first)):
-        cycle(store, number)
+        try:
+            cycle(store, number, int(fence) if fence else None)
+        except StoreError as error:
+            print("StoreError", error.code, error.message, flush=True)
+            return
 
 
 if __name__ == "__main__":

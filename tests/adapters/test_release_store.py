@@ -16,7 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from alerts.adapters.failpoints import DELIVERY_FAILPOINTS, DRIFT_FAILPOINTS, FAILPOINTS, STORE_FAILPOINTS, reach
+from alerts.adapters.failpoints import (
+    DELIVERY_FAILPOINTS,
+    DRIFT_FAILPOINTS,
+    FAILPOINTS,
+    FENCE_FAILPOINTS,
+    STORE_FAILPOINTS,
+    reach,
+)
 from alerts.adapters.release_store import ReleaseStore, StoreError, content_hash, manifest_of
 from tests.adapters.store_process import files_of, whole
 from tests.servers.binaries import ROOT
@@ -573,8 +580,9 @@ def test_killed_at_random_current_is_a_whole_set(store, promtool, kills):
 
 
 def test_every_failpoint_of_the_store_is_reached_by_name():
-    source = (ROOT / "alerts/adapters/release_store.py").read_text()
-    assert sorted(set(re.findall(r'reach\("([^"]+)"\)', source))) == sorted(STORE_FAILPOINTS + DRIFT_FAILPOINTS)
+    source = "".join((ROOT / f"alerts/adapters/{name}.py").read_text() for name in ("release_store", "fence"))
+    listed = STORE_FAILPOINTS + DRIFT_FAILPOINTS + FENCE_FAILPOINTS
+    assert sorted(set(re.findall(r'reach\("([^"]+)"\)', source))) == sorted(listed)
     assert len(set(FAILPOINTS)) == len(FAILPOINTS)
 
 

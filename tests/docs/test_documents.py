@@ -170,7 +170,7 @@ def test_limits_in_the_guide_are_those_of_the_code() -> None:
 def codes_of_delivery() -> set[str]:
     """Every code that a release, the status or a refused write of the rule directory can carry."""
     found = set()
-    for path in sorted((ROOT / "alerts/actions").glob("*.py")):
+    for path in sorted((*(ROOT / "alerts/actions").glob("*.py"), *(ROOT / "alerts/adapters").glob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "problem":
                 first = node.args[0]
@@ -180,6 +180,7 @@ def codes_of_delivery() -> set[str]:
     found |= set(re.findall(r'StoreError\(\s*"(\w+)"', errors)) | set(re.findall(r'errno\.\w+: "(\w+)"', errors))
     store = (ROOT / "alerts/adapters/release_store.py").read_text("utf-8")
     found |= set(re.findall(r'StoreError\(\s*"(\w+)"', store)) | {"rule_dir_missing", "not_a_directory", "io"}
+    found |= {"no_inodes", "fenced_off"}
     promtool = (ROOT / "alerts/adapters/promtool.py").read_text("utf-8")
     return found | {f"promtool_{code}" for code in re.findall(r'PromtoolError\(\s*"(\w+)"', promtool)}
 
