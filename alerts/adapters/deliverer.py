@@ -1,0 +1,161 @@
+"""Giving one server one set of files, whichever way it is reached: the contract, and the order of its steps.
+
+    stage → check → activate → read back;   when anything is off after activating: go back
+
+There are two ways so far, one class (``DirectoryDelivery``): from the control plane into a shared directory, and from
+the agent beside a remote server. A third that pushes to a ruler's API (Mimir, Cortex) would
+
+- *stage*: ask for the groups it holds now, and keep them to go back to; the difference to the bundle is what changed;
+- *check*: give the changed files to promtool, from a temporary folder;
+- *activate*: put the changed groups and delete the others, in that order. The whole does not change in one step
+  there: so it records which bundle it is at before the first request, and whoever takes over does the same again;
+- *read back*: ask for all groups, and compare;
+- *go back*: put the kept groups again; those of ``fallback`` when it no longer has them;
+- *look*: read back without waiting.
+
+Nothing here knows of databases or of Django: the agent has neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+from alerts.adapters.promtool import Refusal
+from alerts.adapters.release_files import Manifest, content_hash, manifest_of
+from alerts.adapters.written_rules import ExpectedFile, expect_bytes, expect_rendered
+from alerts.domain.renderer import RuleFile
+
+Problem = dict[str, Any]
+Entered = Literal["staged", "checked", "active"]
+EndsAs = Literal["rejected", "rolled_back", "failed"]
+
+
+def problem(code: str, message: str, **more: Any) -> Problem:
+    return {"code": code, "message": message, **{name: value for name, value in more.items() if value is not None}}
+
+
+class Undelivered(Exception):
+    """The set is not what the server holds. ``state`` is the release's, ``problems`` are for people.
+
+    ``rolled_back``: something had been activated. ``refusals`` are promtool's words on single rules.
+    """
+
+    def __init__(self, state: EndsAs, problems: list[Problem], refusals: Sequence[Refusal] = ()) -> None:
+        self.state = state
+        self.problems = problems
+        self.refusals = list(refusals)
+        super().__init__("; ".join(problem["message"] for problem in problems[:3]))
+
+
+class Overtaken(Exception):
+    """Another writer has taken this server over. Nothing was changed, nothing is to be mended or recorded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A whole set of rule files. ``rendered``: as the renderer made them, where it was this process."""
+
+    contents: Mapping[str, bytes]
+    manifest: Manifest
+    rendered: Mapping[str, RuleFile] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, contents: Mapping[str, bytes]) -> Bundle:
+        """From bytes alone; StoreError ``bad_name`` when a file cannot be called that."""
+        return cls(contents, manifest_of(contents))
+
+    @cached_property
+    def content_hash(self) -> str:
+        return content_hash(self.manifest)
+
+    def expected(self, changed: Collection[str] | None = None) -> list[ExpectedFile]:
+        """What should be loaded then; rule by rule at least in the ``changed`` files (None: in all)."""
+        if self.rendered:
+            return expect_rendered(self.rendered.values(), changed)
+        return [expect_bytes(name, content) for name, content in self.contents.items()]
+
+
+class Journal(Protocol):
+    """Who wants to know how a delivery goes on."""
+
+    def before(self, step: str) -> None:
+        """Called before every step that changes something outside. May raise, to stop there: a lost lease."""
+
+    def entered(self, state: Entered) -> None: ...
+
+    def took(self, step: str, seconds: float) -> None:
+        """A step may take its time in several parts."""
+
+    def warn(self, problem: Problem) -> None: ...
+
+
+class Staged(Protocol):
+    @property
+    def content_hash(self) -> str: ...
+
+
+@dataclass
+class Seen:
+    """What differs: where it is kept, and in what is loaded. ``unreachable``: why the latter is not known."""
+
+    on_disk: list[Problem] = field(default_factory=list)
+    loaded: list[Problem] = field(default_factory=list)
+    failing: list[Problem] = field(default_factory=list)
+    unreachable: str = ""
+
+    @property
+    def any(self) -> bool:
+        return bool(self.on_disk or self.loaded)
+
+
+class Deliverer(Protocol):
+    """One attempt at one server. Steps raise Undelivered; what they raise with ``rolled_back`` has to be taken back."""
+
+    def stage(self, bundle: Bundle) -> Staged:
+        """Puts the set beside the one in force, which stays untouched."""
+
+    def check(self) -> None:
+        """Undelivered ``rejected`` when a judge refuses a file."""
+
+    def activate(self) -> None:
+        """Makes the staged set the one that is loaded. Not while the server is broken by something else."""
+
+    def read_back(self) -> bool:
+        """Whether the server was seen to have loaded just this; False where that is not for us to ask."""
+
+    def go_back(self, refused: Undelivered) -> None:
+        """Brings the former set back before anything else happens; what goes wrong is added to ``refused``."""
+
+    def look(self, bundle: Bundle) -> Seen:
+        """Compares what is kept and loaded with a bundle. Changes nothing."""
+
+
+def deliver(deliverer: Deliverer, bundle: Bundle) -> bool:
+    """All steps, in order; whether it was read back. Raises Undelivered with the state the release ends in."""
+    deliverer.stage(bundle)
+    deliverer.check()
+    try:
+        deliverer.activate()
+        return deliverer.read_back()
+    except Undelivered as refused:
+        if refused.state == "rolled_back":
+            deliverer.go_back(refused)
+        raise
+
+
+@contextmanager
+def timed(journal: Journal, step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        journal.took(step, time.perf_counter() - start)
+
+
+Fallback = Callable[[], Mapping[str, bytes]]
+"""The files of the last release that was good: what to go back to when the server has none that is."""
