@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from config_server.database import POSTGRESQL, database
 from config_server.environment import Environment
+from config_server.logs import FORMATS, configuration
 from config_server.secret_key import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -48,6 +49,8 @@ PROMETHEUS_RULE_LAYOUT = environment.choice(
     "PROMETHEUS_RULE_LAYOUT", "per-scope", ("per-scope", "consolidated"), "alerts.E007"
 )
 PROMETHEUS_RULE_FILE_MODE = environment.mode("PROMETHEUS_RULE_FILE_MODE", 0o444, "alerts.E008")
+# Seconds until somebody else may take over from a worker that hangs; all workers should agree.
+LEASE_SECONDS = environment.number("LEASE_SECONDS", 60.0, "alerts.E020", low=1, high=3600)
 PROMETHEUS_RELOAD_ENABLED = environment.boolean("PROMETHEUS_RELOAD_ENABLED", True, "alerts.E004")
 # None: checks by promtool are left out, and everything that depends on them says so.
 PROMTOOL_PATH = environment.given("PROMTOOL_PATH") or shutil.which("promtool")
@@ -88,6 +91,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
+    "config_server.request_ids.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     "config_server.security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -147,22 +151,8 @@ USE_I18N = False
 TIME_ZONE = "UTC"
 USE_TZ = True
 LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), "alerts.E011")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "config_server.logs.OneLine"}},
-    "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-        "null": {"class": "logging.NullHandler"},
-    },
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {
-        "django": {"handlers": [], "level": LOG_LEVEL if LOG_LEVEL != "DEBUG" else "INFO", "propagate": True},
-        "django.server": {"handlers": [], "propagate": True},
-        # Anybody can send a wrong Host header: the request's own line is enough, without a traceback each.
-        "django.security.DisallowedHost": {"handlers": ["null"], "propagate": False},
-    },
-}
+LOG_FORMAT = environment.choice("LOG_FORMAT", "line", FORMATS, "alerts.E019")
+LOGGING = configuration(LOG_FORMAT, LOG_LEVEL)
 
 # --- the API ------------------------------------------------------------------------------------------------------
 
@@ -192,12 +182,6 @@ SPECTACULAR_SETTINGS = {
 # --- Celery (only with a broker) ----------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = environment.given("CELERY_BROKER_URL")
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")  # the rest: config_server/celery.py
 
 ENVIRONMENT_PROBLEMS = tuple(environment.problems)

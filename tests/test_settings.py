@@ -62,6 +62,7 @@ WRONG = {
     "a base URL with a query": ("alerts.E010", {"BASE_URL": "https://h/?a=b"}),
     "a base URL of another scheme": ("alerts.E010", {"BASE_URL": "ftp://h"}),
     "an unknown log level": ("alerts.E011", {"LOG_LEVEL": "loud"}),
+    "an unknown log format": ("alerts.E019", {"LOG_FORMAT": "xml"}),
     "a rule directory that is a file": ("alerts.E012", {"PROMETHEUS_RULE_DIR": "/etc/passwd/rules"}),
     "a promtool that is none": ("alerts.E013", {"PROMTOOL_PATH": "/etc/passwd"}),
     "two labels of one name": ("alerts.E014", {"TARGET_LABEL": "place", "SCOPE_LABEL": "place"}),

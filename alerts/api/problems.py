@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from django.http import HttpResponse
 
+from config_server.logs import REQUEST_ID
+
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:config-server:problem:"
 
@@ -36,12 +38,19 @@ class Problem:
             "status": self.status,
             "detail": self.detail,
             "errors": list(self.errors),
+            **_occurrence(self.status),
             **self.extra,
         }
 
     def response(self) -> HttpResponse:
         content = orjson.dumps(_speakable(self.body))
         return HttpResponse(content, status=self.status, content_type=CONTENT_TYPE, headers=dict(self.headers))
+
+
+def _occurrence(status: int) -> dict[str, str]:
+    """For what is our fault: the id under which the log tells more."""
+    request_id = REQUEST_ID.get()
+    return {"request_id": request_id} if status >= 500 and request_id else {}
 
 
 class ApiProblem(Exception):
