@@ -62,7 +62,8 @@ class KeyCompiler:
         self._rules: dict[Chain, EffectiveRule | None] = {}
         self._enabled: dict[Chain, bool] = {}
         self._owners: dict[Chain, Layer] = {}
-        self._alike: dict[Hashable, tuple[EffectiveRule, bool]] = {}
+        self._contents = _numbered(content_of(layer) for layer in layers)
+        self._alike: dict[tuple[int, ...], tuple[EffectiveRule, bool, int]] = {}
         self._shapes: dict[Chain, Shape] = {}
         self._findings: dict[Finding, None] = {}
         self._labels: tuple[str, ...] = ()
@@ -102,10 +103,12 @@ class KeyCompiler:
     def _resolve(self, chain: Chain, report: bool = False) -> EffectiveRule | None:
         if chain in self._rules and not report:
             return self._rules[chain]
-        content = content_of(self.layers[chain[0]]) if len(chain) == 1 else None
-        if content in self._alike:
-            self._owners[chain] = self.layers[chain[0]]
-            self._rules[chain], self._enabled[chain] = self._alike[content]
+        # Chains whose layers say the same, one by one, are the same rule, wherever they are written.
+        content = tuple([self._contents[index] for index in chain])
+        alike = self._alike.get(content)
+        if alike is not None:
+            self._rules[chain], self._enabled[chain], owner = alike
+            self._owners[chain] = self.layers[chain[owner]]
             return self._rules[chain]
         folded = fold([self.layers[index] for index in reversed(chain)])
         rule = None
@@ -116,8 +119,9 @@ class KeyCompiler:
             rule = resolution.rule
             if report and folded.enabled:
                 self._report(*resolution.findings)
-            if content is not None and rule is not None:
-                self._alike[content] = (rule, folded.enabled)
+            if rule is not None:
+                owner = next(place for place, index in enumerate(chain) if self.layers[index] is folded.owner)
+                self._alike[content] = (rule, folded.enabled, owner)
         self._rules[chain] = rule
         return rule
 
@@ -380,6 +384,12 @@ class KeyCompiler:
         if read:
             return min(read)
         return rule.name if self.key_id[0] == "recording" else self.key_id[1]
+
+
+def _numbered(contents: Iterable[Hashable]) -> list[int]:
+    """A small number for each content; equal ones share it."""
+    known: dict[Hashable, int] = {}
+    return [known.setdefault(content, len(known)) for content in contents]
 
 
 def joined(exprs: list[str]) -> str:
