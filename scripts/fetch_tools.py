@@ -74,6 +74,7 @@ TESTS = (
         suites=(CURRENT, None),
         upstream=(("alertmanager", "0.33.1"),),
     ),
+    Tool("victoria-metrics", "usr/bin/vmalert", ("victoria-metrics",), suites=(CURRENT,)),
     Tool(
         "postgresql",
         "usr/lib/postgresql/*/bin/postgres",
