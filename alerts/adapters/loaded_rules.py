@@ -25,30 +25,42 @@ class LoadedRule(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LoadedGroup:
-    """``file`` is the path as Prometheus opened it. Rules are taken apart only when somebody looks at them."""
+    """``file`` is the path as Prometheus opened it. Rules are taken apart only when somebody looks at them.
+
+    ``outlined``: how many rules there are, where it was asked for no more; then they cannot be looked at.
+    """
 
     file: str
     name: str
     interval: float
-    raw: tuple[Mapping[str, Any], ...]
+    raw: tuple[Mapping[str, Any], ...] = ()
+    outlined: int | None = None
 
     @property
     def size(self) -> int:
-        return len(self.raw)
+        return len(self.raw) if self.outlined is None else self.outlined
 
     @cached_property
     def rules(self) -> tuple[LoadedRule, ...]:
-        return tuple(_rule(raw) for raw in self.raw)
+        return tuple(_rule(raw) for raw in self._known())
 
     @property
     def failing(self) -> Iterator[LoadedRule]:
         """The rules whose last evaluation went wrong."""
-        return (_rule(raw) for raw in self.raw if raw.get("health") == "err")
+        return (_rule(raw) for raw in self._known() if raw.get("health") == "err")
+
+    def _known(self) -> tuple[Mapping[str, Any], ...]:
+        if self.outlined is not None:
+            raise LookupError(f"of group {self.name} only the outline was asked for")
+        return self.raw
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedRules:
+    """``merged``: a Thanos ruler sorts the rules of a group, and adds its own labels to each."""
+
     groups: tuple[LoadedGroup, ...]
+    merged: bool = False
 
     def under(self, rule_dir: str | Path) -> dict[str, list[LoadedGroup]]:
         """The groups that come from ``<rule_dir>/current/``, by file name.
@@ -85,7 +97,7 @@ def _rule(raw: Mapping[str, Any]) -> LoadedRule:
         name=str(raw.get("name", "")),
         query=str(raw.get("query", "")),
         duration=_seconds(raw.get("duration")),
-        keep_firing_for=_seconds(raw.get("keepFiringFor")),
+        keep_firing_for=_seconds(raw.get("keepFiringFor", raw.get("keep_firing_for"))),  # vmalert's spelling
         labels=_mapping(raw.get("labels")),
         annotations=_mapping(raw.get("annotations")),
         health=str(raw.get("health", "unknown")),

@@ -68,7 +68,8 @@ def compare(
         if name not in ours:
             mismatches.append(Mismatch(name, "file", f"{len(file.groups)} groups", None))
             continue
-        mismatches += _file_mismatches(file, ours[name], closely=changed is None or name in changed)
+        closely = changed is None or name in changed
+        mismatches += _file_mismatches(file, ours[name], closely=closely, merged=loaded.merged)
     return mismatches
 
 
@@ -82,7 +83,9 @@ def unhealthy(loaded: LoadedRules, rule_dir: str | Path) -> list[Unhealthy]:
     ]
 
 
-def _file_mismatches(file: ExpectedFile, groups: Sequence[LoadedGroup], *, closely: bool) -> Iterator[Mismatch]:
+def _file_mismatches(
+    file: ExpectedFile, groups: Sequence[LoadedGroup], *, closely: bool, merged: bool
+) -> Iterator[Mismatch]:
     found = {group.name: group for group in groups}
     wanted = {group.name: group for group in file.groups}
     for name, times in Counter(group.name for group in groups).items():
@@ -101,9 +104,37 @@ def _file_mismatches(file: ExpectedFile, groups: Sequence[LoadedGroup], *, close
         if expected.interval_ms is not None and _milliseconds(loaded.interval) != expected.interval_ms:
             yield Mismatch(file.name, "interval", expected.interval_ms, _milliseconds(loaded.interval), group=name)
         if closely:
-            for index, pair in enumerate(zip(expected.rules, loaded.rules, strict=True), start=1):
+            rules = _in_our_order(expected.rules, loaded.rules) if merged else loaded.rules
+            for index, pair in enumerate(zip(expected.rules, rules, strict=True), start=1):
                 for field, want, have in _rule_differences(*pair):
                     yield Mismatch(file.name, field, want, have, name, index, pair[0].name)
+
+
+def _in_our_order(expected: Sequence[ExpectedRule], loaded: Sequence[LoadedRule]) -> list[LoadedRule]:
+    """A Thanos ruler sorts rules and adds labels: each expected rule gets the one that is like it, or what is left.
+
+    Labels beyond the expected ones are taken for Thanos' own.
+    """
+    left, found = list(loaded), list[LoadedRule | None]()
+    for rule in expected:
+        match = next((other for other in left if _is_like(rule, other)), None)
+        if match is not None:
+            left.remove(match)
+        found.append(match)
+    return [
+        _without_added_labels(rule, match if match is not None else left.pop(0))
+        for rule, match in zip(expected, found, strict=True)
+    ]
+
+
+def _is_like(expected: ExpectedRule, loaded: LoadedRule) -> bool:
+    if (expected.type, expected.name) != (loaded.type, loaded.name):
+        return False
+    return not any(_rule_differences(expected, _without_added_labels(expected, loaded)))
+
+
+def _without_added_labels(expected: ExpectedRule, loaded: LoadedRule) -> LoadedRule:
+    return loaded._replace(labels={name: loaded.labels[name] for name in expected.labels if name in loaded.labels})
 
 
 def _rule_differences(expected: ExpectedRule, loaded: LoadedRule) -> Iterator[tuple[str, Any, Any]]:
