@@ -130,7 +130,7 @@ class JsonLine(logging.Formatter):
             "logger": record.name,
             "message": self.secrets.hide(record.getMessage()),
         }
-        said |= {name: value for name in CONTEXT if (value := getattr(record, name, ""))}
+        said |= {name: str(value) for name in CONTEXT if (value := getattr(record, name, ""))}
         said |= {name: getattr(record, name) for name in ACCESS_FIELDS if hasattr(record, name)}
         if record.exc_info:
             said["exception"] = self.secrets.hide(self.formatException(record.exc_info))

@@ -14,10 +14,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from alerts.actions import releases
+from alerts.actions import releases, telemetry
 from alerts.actions.delivery import Problem
 from alerts.adapters.failpoints import reach
 from alerts.models import Release, ServerState
+from config_server.logs import about
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,11 @@ def record_success(release: Release, state: ServerState, guard: Guard, *, verifi
         state.checked_at = now
         releases.save_state(state)
     reach("record.after")
-    logger.info("release %s %s: %s rules, revision %s", release.pk, release.state, release.rule_count, release.revision)
+    telemetry.note_release(release)
+    with about(server=release.server, release=release.pk):
+        logger.info(
+            "release %s %s: %s rules, revision %s", release.pk, release.state, release.rule_count, release.revision
+        )
 
 
 def record_failure(
@@ -67,7 +72,9 @@ def record_failure(
         state.last_error = {"release": release.pk, "at": now.isoformat(), **problems[0]}
         state.checked_at = now
         releases.save_state(state)
-    logger.error("release %s %s: %s", release.pk, outcome, "; ".join(item["message"] for item in problems[:3]))
+    telemetry.note_release(release)
+    with about(server=release.server, release=release.pk):
+        logger.error("release %s %s: %s", release.pk, outcome, "; ".join(item["message"] for item in problems[:3]))
 
 
 def retry_delay(failures: int) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from django.utils import timezone
 
-from alerts.actions import releases, servers, wanted
+from alerts.actions import releases, servers, telemetry, wanted
 from alerts.actions.delivery import Problem, drift_problem, mismatches, problem, prometheus
 from alerts.actions.deploy import Outcome, deploy
 from alerts.adapters import read_back
@@ -82,7 +82,10 @@ def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
         return outcome
     for found in drift.loaded:
         logger.warning("drift on %s: %s", server, found["message"])
+    telemetry.note_drift(server, loaded=len(drift.loaded))
     healed = deploy("drift", server=server, force=True)
+    if healed.good and not drift.on_disk:  # that is counted where it is delivered
+        telemetry.note_healed(server)
     if healed.release is not None:
         healed.release.warnings = [*healed.release.warnings, *drift.loaded]
         healed.release.save()
