@@ -13,7 +13,7 @@ string token whatever the value, so text of the same shape differs in the values
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from alerts.domain.errors import PromqlError
 from alerts.domain.promql import tree as trees
@@ -33,47 +33,91 @@ def inject(expression: Expression, matchers: Sequence[Matcher], unscoped: Collec
     if not matchers:
         return expression.text
     shape = ("inject", tuple([matcher[:2] for matcher in matchers]), frozenset(unscoped) if unscoped else None)
-    pieces = expression.known.get(shape)
-    if pieces is None:
-        pieces = _prove(expression, shape[1], unscoped)
-        expression.remember(shape, pieces)
-    text = ",".join([matcher.text for matcher in matchers]).join(pieces)
-    if len(text) > COMPILED_MAX_BYTES // 4 and len(text.encode()) > COMPILED_MAX_BYTES:
-        message = f"with its label matchers the expression is longer than {COMPILED_MAX_BYTES} bytes"
-        raise fault(expression.text, 0, "too_long", message)
-    return text
+    proven = expression.known.get(shape)
+    if proven is None:
+        all_of_them = tuple(range(len(matchers)))
+        proven = _prove(expression, shape[1], lambda name: () if unscoped and name in unscoped else all_of_them)
+        expression.remember(shape, proven)
+    return _bounded(expression, ",".join([matcher.text for matcher in matchers]).join(proven[0]))
 
 
-def _prove(expression: Expression, shape: Sequence[tuple[str, str]], unscoped: Collection[str]) -> tuple[str, ...]:
+def inject_sparing(
+    expression: Expression,
+    matchers: Sequence[Matcher],
+    spared: Mapping[str, frozenset[str]],
+    unscoped: Collection[str] = (),
+) -> str:
+    """The same, but metrics that ``spared`` lists for a label do not get that label's matcher."""
+    if not matchers or not spared:
+        return inject(expression, matchers, unscoped)
+    shape = ("spare", tuple([matcher[:2] for matcher in matchers]), frozenset(unscoped), frozenset(spared.items()))
+    proven = expression.known.get(shape)
+    if proven is None:
+
+        def taken(name: str | None) -> tuple[int, ...]:
+            if name in unscoped:
+                return ()
+            return tuple([i for i, matcher in enumerate(matchers) if name not in spared.get(matcher.label, ())])
+
+        proven = _prove(expression, shape[1], taken)
+        expression.remember(shape, proven)
+    pieces, slots = proven
+    return _bounded(expression, _filled(pieces, slots, matchers))
+
+
+Taken = Callable[[str | None], tuple[int, ...]]
+"""Which of the matchers (by index) a selector of that metric gets."""
+
+Proven = tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]
+"""The text around the places where matchers go, and which of them go to each place."""
+
+
+def _prove(expression: Expression, shape: Sequence[tuple[str, str]], taken: Taken) -> Proven:
     """The text around the matchers, once matchers of the same shape were shown to go where they belong."""
-    pieces = _splice(expression, unscoped)
+    pieces, slots = _splice(expression, taken)
     matchers = tuple([Matcher(label, op, _PLACEHOLDER) for label, op in shape])  # type: ignore[arg-type]
-    text = ",".join([matcher.text for matcher in matchers]).join(pieces)
 
     def scoped(vector: trees.VectorNode) -> trees.VectorNode:
-        if unscoped and trees.metric_name(vector) in unscoped:
-            return vector
-        return vector._replace(matchers=matchers + vector.matchers)
+        given = taken(trees.metric_name(vector))
+        return vector._replace(matchers=tuple([matchers[index] for index in given]) + vector.matchers)
 
     try:
-        tree = parse_tree(text)
+        tree = parse_tree(_filled(pieces, slots, matchers))
     except PromqlError as error:
         raise _unproven(expression, str(error)) from None
     if tree != trees.replace_vectors(expression.tree, scoped):
         raise _unproven(expression, "its tree would change otherwise, too")
-    return pieces
+    return pieces, slots
 
 
-def _splice(expression: Expression, unscoped: Collection[str]) -> tuple[str, ...]:
-    pieces, text, position = [], expression.text, 0
-    opening = ""
+def _splice(expression: Expression, taken: Taken) -> Proven:
+    pieces: list[str] = []
+    slots: list[tuple[int, ...]] = []
+    text, position, opening = expression.text, 0, ""
     for selector in expression.selectors:
-        if unscoped and selector.name in unscoped:
+        slot = taken(selector.name)
+        if not slot:
             continue
+        slots.append(slot)
         pieces.append(opening + text[position : selector.insert_at] + selector.before)
         opening, position = selector.after, selector.insert_at
     pieces.append(opening + text[position:])
-    return tuple(pieces)
+    return tuple(pieces), tuple(slots)
+
+
+def _filled(pieces: Sequence[str], slots: Sequence[tuple[int, ...]], matchers: Sequence[Matcher]) -> str:
+    texts = [matcher.text for matcher in matchers]
+    filled = [pieces[0]]
+    for slot, piece in zip(slots, pieces[1:], strict=True):
+        filled += (",".join([texts[index] for index in slot]), piece)
+    return "".join(filled)
+
+
+def _bounded(expression: Expression, text: str) -> str:
+    if len(text) > COMPILED_MAX_BYTES // 4 and len(text.encode()) > COMPILED_MAX_BYTES:
+        message = f"with its label matchers the expression is longer than {COMPILED_MAX_BYTES} bytes"
+        raise fault(expression.text, 0, "too_long", message)
+    return text
 
 
 def _unproven(expression: Expression, why: str) -> PromqlError:

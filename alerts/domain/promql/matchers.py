@@ -108,12 +108,12 @@ def contradicts(author: Matcher, condition: Condition) -> bool:
     """
     if condition.include:
         return not any(author.accepts(value) for value in condition.values)
-    left = _finite(author.op, author.value)
+    left = finite_values(author.op, author.value)
     return left is not None and left <= condition.values
 
 
 @lru_cache(maxsize=4096)
-def _finite(op: Op, value: str) -> frozenset[str] | None:
+def finite_values(op: Op, value: str) -> frozenset[str] | None:
     """The values a matcher accepts, where these are known to be few."""
     if op == "=":
         return frozenset((value,))
