@@ -18,6 +18,7 @@ from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import Process
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.redis import RedisServer
+from tests.servers.victoriametrics import VmalertServer
 
 NONE_AT_ALL = "no Prometheus could be had: run scripts/fetch_tools.py prometheus"
 
@@ -84,6 +85,22 @@ def start_prometheus(
 
 
 @pytest.fixture
+def start_vmalert(server_folder: Path) -> Iterator[Callable[..., VmalertServer]]:
+    """Starts vmalerts, each with its VictoriaMetrics: start_vmalert(rule_dir=…)."""
+    with ExitStack() as stack:
+        started = 0
+
+        def start(**options: object) -> VmalertServer:
+            nonlocal started
+            started += 1
+            server = VmalertServer(server_folder / f"vmalert-{started}", **options)  # type: ignore[arg-type]
+            stack.callback(server.stop)
+            return server.start()
+
+        yield start
+
+
+@pytest.fixture
 def start_alertmanager(server_folder: Path) -> Iterator[Callable[..., AlertmanagerServer]]:
     """Starts Alertmanagers: start_alertmanager(webhook=webhook.url)."""
     with ExitStack() as stack:
@@ -130,6 +147,14 @@ def redis_server(server_folder: Path) -> Iterator[RedisServer]:
 
 
 # ------------------------------------------------------------------------------------------------ the product
+
+
+@pytest.fixture(autouse=True)
+def no_places_from_before() -> None:
+    """A transactional test commits and empties the tables; the next one gives out the same revisions again."""
+    from alerts.actions import places
+
+    places.forget()
 
 
 @pytest.fixture

@@ -15,15 +15,17 @@ from functools import lru_cache
 from django.conf import settings
 from django.db.models import Q
 
-from alerts.actions import metrics
-from alerts.actions.layers import layer_of, load_layers, load_topology
+from alerts.actions import metrics, related
+from alerts.actions.layers import layer_of
 from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
 from alerts.domain import identities, recordings, renderer, templating
 from alerts.domain.compiled import CompiledRule, KeyPlan, Pairs
 from alerts.domain.compiler import compile_key, compile_policy
-from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
+from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
 from alerts.domain.layers import GLOBAL, KeyId, Layer, Topology
+from alerts.domain.promql.expression import parse
+from alerts.domain.promql.metrics import ANY
 from alerts.domain.resolver import fold, resolve
 from alerts.domain.variables import variables_from_json
 from alerts.models import AlertRule, AlertTemplate, ServerState
@@ -58,24 +60,28 @@ def promtool_version() -> str | None:
         return None
 
 
-def check_rules(rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) -> None:
-    """Compiles the keys these rules belong to (or belonged to) and everything that reads or feeds them.
+def check_rules(topology: Topology, rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) -> None:
+    """Compiles the keys these rules belong to (or belonged to) and everything that reads or feeds them, each once.
 
     Raises InvalidPolicy or PolicyConflict with all findings.
     """
-    written = {row.pk for row in rows}
     keys = {(row.kind, row.key) for row in rows} | set(former_keys)
     if not keys:
         return
-    topology = load_topology()
-    plans = _compile(topology, keys)
-    findings = [finding for plan in plans.values() for finding in plan.findings]
-    findings += _findings_across(topology, plans, rows)
-    findings += _clashes(topology, plans)
+    known = _compile(topology, related.layers_around(keys))
+    plans = [plan for key_id, plan in known.items() if key_id in keys]
+    missing = _not_foreseen(plans)
+    if missing:
+        further = related.layers_of(missing)
+        known |= _compile(topology, {key_id: layers for key_id, layers in further.items() if key_id not in known})
+    others = [plan for key_id, plan in known.items() if key_id not in keys]
+    findings = [finding for plan in plans for finding in plan.findings]
+    findings += _findings_across(plans, others)
+    findings += identities.clashes(plans, known.values())
     if findings:
         broken = already_broken() - keys
-        _refuse([finding for finding in findings if not _speaks_of(finding, broken)], written)
-    _ask_promtool([plan for plan in plans.values() if plan.rules], rows)
+        _refuse([finding for finding in findings if not _speaks_of(finding, broken)], {row.pk for row in rows})
+    _ask_promtool([plan for plan in plans if plan.rules], rows)
 
 
 def check_policy() -> None:
@@ -125,48 +131,50 @@ def layer_of_template(template: AlertTemplate) -> Layer:
     )
 
 
-def _compile(topology: Topology, keys: Collection[KeyId]) -> dict[KeyId, KeyPlan]:
+def _compile(topology: Topology, by_key: Mapping[KeyId, Iterable[Layer]]) -> dict[KeyId, KeyPlan]:
+    how = options()
+    return {key_id: compile_key(topology, layers, how) for key_id, layers in by_key.items()}
+
+
+def _not_foreseen(plans: Iterable[KeyPlan]) -> Q:
+    """What these keys read beside what is noted of their queries: a series that a value names, and ALERTS."""
+    read: set[str] = set()
     wanted = Q()
-    for kind, key in keys:
-        wanted |= Q(kind=kind, key=key)
-    by_key: dict[KeyId, list[Layer]] = {}
-    for layer in load_layers(AlertRule.objects.living().filter(wanted)):
-        by_key.setdefault(layer.key_id, []).append(layer)
-    return {key_id: compile_key(topology, layers, options()) for key_id, layers in by_key.items()}
-
-
-def _findings_across(topology: Topology, plans: dict[KeyId, KeyPlan], rows: Sequence[AlertRule]) -> list[Finding]:
-    """What these keys do to the rules that read them, and what the recordings they read do to them."""
-    recorded = {rule.name for plan in plans.values() if plan.key_id[0] == "recording" for rule in plan.rules}
-    recorded |= {row.name or row.key for row in rows if row.kind == "recording"}
-    alerts = any(plan.key_id[0] == "alerting" for plan in plans.values())
-    read = {name for plan in plans.values() for name in plan.reads}
-    reading = recorded | (set(recordings.ALERT_SERIES) if alerts else set())
-    living = AlertRule.objects.living()
-    others: set[KeyId] = set()
-    if reading:
-        others |= set(metrics.readers(reading).values_list("kind", "key"))
+    for plan in plans:
+        if plan.reads & recordings.ALERT_SERIES:
+            wanted |= _alerts_read(plan)
+        if plan.reads:
+            noted = (_noted_of(layer) for layer in plan.layers)
+            read |= plan.reads.difference(recordings.ALERT_SERIES, (ANY,), *noted)
     if read:
-        others |= set(living.filter(Q(name__in=read) | Q(key__in=read), kind="recording").values_list("kind", "key"))
-    if read & recordings.ALERT_SERIES:
-        others |= set(living.filter(kind="alerting").values_list("kind", "key"))
-    everything = {**_compile(topology, others - plans.keys()), **plans} if others - plans.keys() else plans
-    return [
-        finding
-        for _, findings in recordings.problems_of(everything.values(), everything.values())
-        for finding in findings
-    ]
+        wanted |= Q(Q(name__in=read) | Q(key__in=read), kind="recording")
+    return wanted
 
 
-def _clashes(topology: Topology, plans: dict[KeyId, KeyPlan]) -> list[Finding]:
-    """The alerts of these keys that other keys' alerts could not be told apart from."""
-    names = {rule.name for plan in plans.values() if plan.key_id[0] == "alerting" for rule in plan.rules}
-    if not names:
-        return []
-    named = AlertRule.objects.living().filter(Q(name__in=names) | Q(key__in=names), kind="alerting")
-    others = set(named.values_list("kind", "key")) - plans.keys()
-    theirs = _compile(topology, others) if others else {}
-    return list(identities.clashes(plans.values(), [*plans.values(), *theirs.values()]))
+def _alerts_read(plan: KeyPlan) -> Q:
+    """The alerts whose ALERTS series it selects by their names; of others nothing is said."""
+    wanted = Q()
+    for branch in (branch for rule in plan.rules for branch in rule.branches):
+        for selector in parse(branch.query).selectors:
+            names = [matcher for matcher in selector.matchers if matcher.label == "alertname"]
+            if selector.name not in recordings.ALERT_SERIES or not names:
+                continue
+            equal = [matcher.value for matcher in names if matcher.op == "="]
+            wanted |= Q(Q(name=equal[0]) | Q(key=equal[0]), kind="alerting") if equal else Q(kind="alerting")
+    return wanted
+
+
+def _noted_of(layer: Layer) -> frozenset[str]:
+    try:
+        return frozenset() if layer.query is None else metrics.metrics_of(layer.query, layer.variables)
+    except PolicyError:  # nothing of it is in force, or the key would not compile
+        return frozenset()
+
+
+def _findings_across(plans: Sequence[KeyPlan], others: Sequence[KeyPlan]) -> list[Finding]:
+    """What these keys do to the rules that read them, and what the recordings they read do to them."""
+    found = [*recordings.problems_of(plans, [*plans, *others]), *recordings.problems_of(others, plans)]
+    return [finding for _, findings in found for finding in findings]
 
 
 def _refuse(findings: Sequence[Finding], written: Collection[int]) -> None:

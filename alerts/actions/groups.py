@@ -115,13 +115,13 @@ def restore(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
 
 
 def purge(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
-    with writing(dry_run=dry_run):
+    with writing(dry_run=dry_run) as write:
         rows = doomed(Group, ids)
         hold(_holders(rows, living=False))
         doomed_rows = Group.objects.filter(pk__in=[row.pk for row in rows])
         # Parents among them would hold their children.
         doomed_rows.update(parent=None)
-        doomed_rows.delete()
+        write.purge(doomed_rows)
     return [row.pk for row in rows]
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from django.db.models import QuerySet
-
+from alerts.domain.errors import PolicyError
 from alerts.domain.layers import Variable
 from alerts.domain.promql.expression import parse
-from alerts.domain.promql.metrics import metrics_read
+from alerts.domain.promql.metrics import ANY, metrics_read
 from alerts.domain.templating import render_query
 from alerts.domain.variables import variables_from_json
 from alerts.models import METRIC_LENGTH, AlertRule, RuleMetric
 
-ANY = "*"
 # Two values for each: a query that reads other metrics with the other one may read any.
 STAND_INS = {
     "number": (1, 2),
@@ -26,12 +24,15 @@ STAND_INS = {
 
 
 def metrics_of(query: str, variables: Sequence[Variable]) -> frozenset[str]:
-    """The names a valid query template reads, whatever its values; ``*`` when a value or a regex decides."""
+    """The names a valid query template reads, whatever its values; ``*`` when a value decides.
+
+    A selector without a name, or with a regex for one, is judged by nobody and counts for nothing here.
+    """
     first, second = (
         metrics_read(parse(render_query(query, [_standing_in(variable, place) for variable in variables], {})))
-        for place in (0, 1)
+        for place in ((0, 1) if variables else (0, 0))
     )
-    return first if first == second else (first & second) | {ANY}
+    return (first & second) - {ANY} | (frozenset((ANY,)) if first != second else frozenset())
 
 
 def _standing_in(variable: Variable, place: int) -> Variable:
@@ -40,17 +41,26 @@ def _standing_in(variable: Variable, place: int) -> Variable:
     return replace(variable, default=STAND_INS[variable.type][place], min=None, max=None)
 
 
-def note_metrics(rule: AlertRule) -> None:
-    """After the rule was stored. A rule without a query reads nothing of its own."""
-    RuleMetric.objects.filter(rule=rule).delete()
-    if rule.query_template is not None:
+def noted_of(rule: AlertRule) -> frozenset[str]:
+    """What is noted of this rule. One without a query reads nothing of its own, as does one that cannot be read."""
+    if rule.query_template is None:
+        return frozenset()
+    try:
         found = metrics_of(rule.query_template, variables_from_json(rule.variables))
-        RuleMetric.objects.bulk_create(
-            RuleMetric(rule=rule, metric=name) for name in sorted({name[:METRIC_LENGTH] for name in found})
-        )
+    except PolicyError:
+        return frozenset()
+    return frozenset(name[:METRIC_LENGTH] for name in found)
 
 
-def readers(metrics: Collection[str]) -> QuerySet[AlertRule]:
-    """The living rules whose own query may read one of these metrics."""
-    names = {ANY, *(name[:METRIC_LENGTH] for name in metrics)}
-    return AlertRule.objects.living().filter(pk__in=RuleMetric.objects.filter(metric__in=names).values("rule_id"))
+def note(rules: Sequence[AlertRule]) -> None:
+    """Of rules of which nothing is noted yet; after they were stored."""
+    RuleMetric.objects.bulk_create(
+        [RuleMetric(rule_id=rule.pk, metric=name) for rule in rules for name in sorted(noted_of(rule))],
+        batch_size=5000,
+    )
+
+
+def note_again(rules: Sequence[AlertRule]) -> None:
+    """Of rules whose query reads something else than before."""
+    RuleMetric.objects.filter(rule__in=[rule.pk for rule in rules]).delete()
+    note(rules)

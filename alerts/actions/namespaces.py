@@ -14,7 +14,7 @@ from alerts.actions.lifecycle import bury, condemned, doomed, hold, raise_dead
 from alerts.actions.writing import expect, only, pick, refuse, settle, writing
 from alerts.domain import validation
 from alerts.domain.errors import Finding
-from alerts.models import AlertRule, Group, Namespace, Target
+from alerts.models import AlertRule, Group, Namespace, PrometheusServer, Target
 
 FIELDS = frozenset(("name", "priority", "label", "description", "external_id"))
 # What the topology is made of; a description is not.
@@ -79,10 +79,14 @@ def _refuse_labels_in_use(namespace: Namespace) -> None:
 
 
 def _refuse_new_name(former: str) -> None:
-    """Rules name a namespace in ``partition_by``; under a new name they would lose what they are divided by."""
+    """Rules name a namespace in ``partition_by``, servers in their selector: under a new name they would lose it."""
     found = [
         Finding("name_in_use", f"The rule {key} is partitioned by {former!r}.", "/name", rule_id=rule_id, key=key)
         for rule_id, key in _partitioned_by({former})[:SHOWN]
+    ]
+    found += [
+        Finding("name_in_use", f"The selector of the server {name} names {former!r}.", "/name")
+        for _, name in _selected_by({former})[:SHOWN]
     ]
     if found:
         raise PolicyConflict(found)
@@ -98,8 +102,13 @@ def _partitioned_by(names: set[str]) -> list[tuple[int, str]]:
     ]
 
 
+def _selected_by(names: set[str]) -> list[tuple[int, str]]:
+    choosy = PrometheusServer.objects.living().exclude(selector={}).order_by("name")
+    return [(pk, name) for pk, name, selector in choosy.values_list("pk", "name", "selector") if names & set(selector)]
+
+
 def delete(ids: Sequence[int], *, expected_version: int | None = None, dry_run: bool = False) -> list[int]:
-    """Groups and rules hold their namespace, rules that are partitioned by it too."""
+    """Groups and rules hold their namespace; rules that are partitioned by it and servers that select by it, too."""
     with writing(dry_run=dry_run) as write:
         rows = condemned(Namespace, ids, expected_version)
         hold(_holders(rows, living=True))
@@ -119,10 +128,10 @@ def restore(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
 
 
 def purge(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
-    with writing(dry_run=dry_run):
+    with writing(dry_run=dry_run) as write:
         rows = doomed(Namespace, ids)
         hold(_holders(rows, living=False))
-        Namespace.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        write.purge(Namespace.objects.filter(pk__in=[row.pk for row in rows]))
     return [row.pk for row in rows]
 
 
@@ -130,11 +139,14 @@ def _holders(rows: Sequence[Namespace], *, living: bool) -> list[Holder]:
     groups = Group.objects.filter(namespace__in=rows)
     rules = AlertRule.objects.filter(namespace__in=rows)
     divided: list[tuple[int, str]] = []
+    choosy: list[tuple[int, str]] = []
     if living:
         groups, rules = groups.living(), rules.living()
-        divided = _partitioned_by({row.name for row in rows})
+        names = {row.name for row in rows}
+        divided, choosy = _partitioned_by(names), _selected_by(names)
     return [
         *(Holder("group", *columns) for columns in groups.order_by("name").values_list("id", "name")),
         *(Holder("alert-rule", *columns) for columns in rules.order_by("key").values_list("id", "key")),
         *(Holder("alert-rule", *columns) for columns in divided),
+        *(Holder("prometheus-server", *columns) for columns in choosy),
     ]

@@ -9,19 +9,17 @@ from typing import Any
 from django.conf import settings
 
 from alerts.actions import compile_check
-from alerts.actions.layers import layer_of, load_topology
+from alerts.actions.layers import layer_of
 from alerts.actions.lifecycle import bury, condemned, doomed, raise_dead, refuse_deleted
-from alerts.actions.metrics import note_metrics
-from alerts.actions.writing import expect, only, pick, refer, refuse, settle, writing
+from alerts.actions.metrics import note, note_again, noted_of
+from alerts.actions.references import References
+from alerts.actions.writing import expect, only, pick, refuse, settle, writing
 from alerts.domain import validation
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
+from alerts.domain.layers import Topology
 from alerts.models import AlertRule, AlertTemplate, Group, Namespace, PolicyRow, Target
 
-SCOPES: dict[str, tuple[type[PolicyRow], tuple[str, ...]]] = {
-    "namespace": (Namespace, ()),
-    "group": (Group, ("namespace",)),
-    "target": (Target, ()),
-}
+SCOPES: dict[str, type[PolicyRow]] = {"namespace": Namespace, "group": Group, "target": Target}
 SCOPE_IDS = frozenset(f"{level}_id" for level in SCOPES)
 RELATED = ("namespace", "group__namespace", "target")
 # What a rule made from a template has from there.
@@ -54,12 +52,10 @@ def create(values: Mapping[str, Any], *, dry_run: bool = False) -> AlertRule:
     """A rule as written, or with ``template_id`` one that begins as a deep copy of that template."""
     with writing(dry_run=dry_run) as write:
         row = AlertRule()
-        if values.get("template_id") is not None:
-            values = {**values, **_copied(row, values)}
-        _settle(row, {name: value for name, value in values.items() if name != "template_id"})
+        begin(row, values, write.topology, References(write.places))
         write.insert(row)
-        note_metrics(row)
-        compile_check.check_rules([row])
+        note([row])
+        compile_check.check_rules(write.topology, [row])
     return row
 
 
@@ -69,26 +65,39 @@ def update(
     with writing(dry_run=dry_run) as write:
         row = pick(AlertRule, row_id, *RELATED)
         expect(row, expected_version)
-        if values.get("template_id") is not None:
-            message = "A rule is made from a template once; afterwards it goes its own way."
-            raise InvalidPolicy(Finding("create_only", message, "/template_id"))
         former = (row.kind, row.key)
-        changed = _settle(row, {name: value for name, value in values.items() if name != "template_id"})
+        noted = noted_of(row)
+        changed = change(row, values, write.topology, References(write.places))
         if changed:
             write.update(row, changed)
-            if changed & {"query_template", "variables"}:
-                note_metrics(row)
-            compile_check.check_rules([row], former_keys=[former])
+            if noted_of(row) != noted:
+                note_again([row])
+            compile_check.check_rules(write.topology, [row], former_keys=[former])
     return row
 
 
-def _copied(row: AlertRule, values: Mapping[str, Any]) -> dict[str, Any]:
+def begin(row: AlertRule, values: Mapping[str, Any], topology: Topology, references: References) -> None:
+    """Put the values of a new rule on ``row``, which is not stored yet."""
+    if values.get("template_id") is not None:
+        values = {**values, **_copied(row, values, references)}
+    _settle(row, values, topology, references)
+
+
+def change(row: AlertRule, values: Mapping[str, Any], topology: Topology, references: References) -> set[str]:
+    """Put the values on a stored rule; the names of the columns that differ."""
+    if values.get("template_id") is not None:
+        message = "A rule is made from a template once; afterwards it goes its own way."
+        raise InvalidPolicy(Finding("create_only", message, "/template_id"))
+    return _settle(row, values, topology, references)
+
+
+def _copied(row: AlertRule, values: Mapping[str, Any], references: References) -> dict[str, Any]:
     explicit = [name for name in COPIED if values.get(name) is not None]
     refuse(
         Finding("from_template", "comes from the template", f"/{name}", hint="Leave it out, or leave out template_id.")
         for name in explicit
     )
-    template = refer(AlertTemplate, values["template_id"], "/template_id")
+    template = references.to(AlertTemplate, values["template_id"], "/template_id")
     row.created_from_template = template
     row.created_from_template_name = template.name
     copied = {name: copy.deepcopy(getattr(template, name)) for name in COPIED}
@@ -97,13 +106,14 @@ def _copied(row: AlertRule, values: Mapping[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def _settle(row: AlertRule, values: Mapping[str, Any]) -> set[str]:
+def _settle(row: AlertRule, values: Mapping[str, Any], topology: Topology, references: References) -> set[str]:
+    values = {name: value for name, value in values.items() if name != "template_id"}
     only(values, FIELDS)
     plain = {name: value for name, value in values.items() if name not in SCOPE_IDS}
     _fill_defaults(row, plain)
     changed, findings = settle(row, plain)
-    changed |= _place(row, values)
-    refuse(validation.check_layer(layer_of(row), load_topology(), settings.SEVERITIES), findings)
+    changed |= _place(row, values, references)
+    refuse(validation.check_layer(layer_of(row), topology, settings.SEVERITIES), findings)
     return changed
 
 
@@ -122,7 +132,7 @@ def _fill_defaults(row: AlertRule, values: dict[str, Any]) -> None:
         values["enabled"] = True if overrides else None
 
 
-def _place(row: AlertRule, values: Mapping[str, Any]) -> set[str]:
+def _place(row: AlertRule, values: Mapping[str, Any], references: References) -> set[str]:
     """Put the rule at its scope; the names of the columns that differ."""
     wanted = {level: values.get(f"{level}_id", getattr(row, f"{level}_id")) for level in SCOPES}
     named = [level for level, row_id in wanted.items() if row_id is not None]
@@ -131,9 +141,8 @@ def _place(row: AlertRule, values: Mapping[str, Any]) -> set[str]:
         raise InvalidPolicy(Finding("two_scopes", message, f"/{level}_id", hint="Keep one.") for level in named)
     changed = {level for level, row_id in wanted.items() if row_id != getattr(row, f"{level}_id")}
     for level in changed:
-        model, related = SCOPES[level]
         row_id = wanted[level]
-        setattr(row, level, None if row_id is None else refer(model, row_id, f"/{level}_id", *related))
+        setattr(row, level, None if row_id is None else references.to(SCOPES[level], row_id, f"/{level}_id"))
     if row.scope_key != row.scope_key_now():
         row.scope_key = row.scope_key_now()
         changed.add("scope_key")
@@ -145,7 +154,7 @@ def delete(ids: Sequence[int], *, expected_version: int | None = None, dry_run: 
         rows = condemned(AlertRule, ids, expected_version, *RELATED)
         bury(write, rows)
         # What they said is gone and needs no judgement; what remains of their keys does.
-        compile_check.check_rules([], former_keys={(row.kind, row.key) for row in rows})
+        compile_check.check_rules(write.topology, [], former_keys={(row.kind, row.key) for row in rows})
     return [row.pk for row in rows]
 
 
@@ -153,24 +162,23 @@ def restore(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
     """A restored rule is judged again: what it says may have become somebody else's word meanwhile."""
     with writing(dry_run=dry_run) as write:
         rows = raise_dead(write, AlertRule, ids, *RELATED)
-        for level, (model, _) in SCOPES.items():
+        for level, model in SCOPES.items():
             refuse_deleted(model, {getattr(row, f"{level}_id") for row in rows})
-        topology = load_topology()
         findings = [
             finding
             for row in rows
-            for finding in validation.check_layer(layer_of(row), topology, settings.SEVERITIES)
+            for finding in validation.check_layer(layer_of(row), write.topology, settings.SEVERITIES)
             if finding.level == "error"
         ]
         if findings:
             raise PolicyConflict(findings)
         if rows:
-            compile_check.check_rules(rows)
+            compile_check.check_rules(write.topology, rows)
     return list(dict.fromkeys(ids))
 
 
 def purge(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
-    with writing(dry_run=dry_run):
+    with writing(dry_run=dry_run) as write:
         rows = doomed(AlertRule, ids)
-        AlertRule.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        write.purge(AlertRule.objects.filter(pk__in=[row.pk for row in rows]))
     return [row.pk for row in rows]

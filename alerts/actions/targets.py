@@ -9,11 +9,11 @@ from django.db.models import prefetch_related_objects
 
 from alerts.actions import compile_check
 from alerts.actions.errors import Holder
-from alerts.actions.layers import load_topology
 from alerts.actions.lifecycle import bury, condemned, doomed, hold, raise_dead, refuse_deleted
 from alerts.actions.writing import expect, only, pick, refer_all, refuse, settle, writing
 from alerts.domain import validation
 from alerts.domain.errors import Finding, InvalidPolicy
+from alerts.domain.layers import Topology
 from alerts.models import AlertRule, Group, Membership, Target
 
 FIELDS = frozenset(("hostname", "address", "groups", "labels", "status", "endpoints", "external_id"))
@@ -24,7 +24,7 @@ def create(values: Mapping[str, Any], *, dry_run: bool = False) -> Target:
     """``groups`` are ids. The row comes back with its memberships at hand, also when nothing was stored."""
     with writing(dry_run=dry_run) as write:
         row = Target()
-        _settle(row, values)
+        _settle(row, values, write.topology)
         groups = _groups(values.get("groups", []))
         write.insert(row)
         _seat(row, groups)
@@ -39,7 +39,7 @@ def update(
         row = pick(Target, row_id)
         expect(row, expected_version)
         prefetch_related_objects([row], "memberships")
-        changed = _settle(row, values)
+        changed = _settle(row, values, write.topology)
         groups = _groups(values["groups"]) if "groups" in values else []
         moved = "groups" in values and {group.pk for group in groups} != set(row.group_ids())
         if changed or moved:
@@ -53,14 +53,14 @@ def update(
             # A rule at this target names it by its hostname.
             rules = list(AlertRule.objects.living().filter(target=row).select_related("target"))
             if rules:
-                compile_check.check_rules(rules)
+                compile_check.check_rules(write.topology, rules)
     return row
 
 
-def _settle(row: Target, values: Mapping[str, Any]) -> set[str]:
+def _settle(row: Target, values: Mapping[str, Any], topology: Topology) -> set[str]:
     only(values, FIELDS)
     changed, findings = settle(row, {name: value for name, value in values.items() if name != "groups"})
-    refuse(validation.check_target(row.hostname, row.address, row.labels, row.endpoints, load_topology()), findings)
+    refuse(validation.check_target(row.hostname, row.address, row.labels, row.endpoints, topology), findings)
     return changed
 
 
@@ -100,17 +100,16 @@ def restore(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
     with writing(dry_run=dry_run) as write:
         rows = raise_dead(write, Target, ids)
         refuse_deleted(Group, set(Membership.objects.filter(target__in=rows).values_list("group_id", flat=True)))
-        topology = load_topology()
         for row in rows:
-            refuse(validation.check_target(row.hostname, row.address, row.labels, row.endpoints, topology))
+            refuse(validation.check_target(row.hostname, row.address, row.labels, row.endpoints, write.topology))
     return list(dict.fromkeys(ids))
 
 
 def purge(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
-    with writing(dry_run=dry_run):
+    with writing(dry_run=dry_run) as write:
         rows = doomed(Target, ids)
         hold(_holders(rows, living=False))
-        Target.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        write.purge(Target.objects.filter(pk__in=[row.pk for row in rows]))
     return [row.pk for row in rows]
 
 

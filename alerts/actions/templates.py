@@ -8,11 +8,10 @@ from typing import Any, cast
 from django.conf import settings
 
 from alerts.actions import compile_check
-from alerts.actions.layers import load_topology
 from alerts.actions.lifecycle import bury, condemned, doomed, raise_dead
 from alerts.actions.writing import expect, only, pick, refuse, settle, writing
 from alerts.domain import validation
-from alerts.domain.layers import Kind
+from alerts.domain.layers import Kind, Topology
 from alerts.domain.variables import variables_from_json
 from alerts.models import AlertTemplate
 
@@ -34,7 +33,7 @@ FIELDS = frozenset(
 def create(values: Mapping[str, Any], *, dry_run: bool = False) -> AlertTemplate:
     with writing(dry_run=dry_run) as write:
         row = AlertTemplate()
-        _settle(row, values)
+        _settle(row, values, write.topology)
         write.insert(row)
         compile_check.check_template(row)
     return row
@@ -46,14 +45,14 @@ def update(
     with writing(dry_run=dry_run) as write:
         row = pick(AlertTemplate, row_id)
         expect(row, expected_version)
-        changed = _settle(row, values)
+        changed = _settle(row, values, write.topology)
         if changed:
             write.update(row, changed)
             compile_check.check_template(row)
     return row
 
 
-def _settle(row: AlertTemplate, values: Mapping[str, Any]) -> set[str]:
+def _settle(row: AlertTemplate, values: Mapping[str, Any], topology: Topology) -> set[str]:
     only(values, FIELDS)
     changed, findings = settle(row, values)
     refuse(
@@ -66,7 +65,7 @@ def _settle(row: AlertTemplate, values: Mapping[str, Any]) -> set[str]:
             default_config=row.default_config,
             variables=variables_from_json(row.variables),
             unscoped=row.unscoped,
-            topology=load_topology(),
+            topology=topology,
             severities=settings.SEVERITIES,
         ),
         findings,
@@ -89,7 +88,7 @@ def restore(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
 
 def purge(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
     """Rules made from it keep its name."""
-    with writing(dry_run=dry_run):
+    with writing(dry_run=dry_run) as write:
         rows = doomed(AlertTemplate, ids)
-        AlertTemplate.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        write.purge(AlertTemplate.objects.filter(pk__in=[row.pk for row in rows]))
     return [row.pk for row in rows]

@@ -1,26 +1,32 @@
 """One change of the policy: a transaction that writers enter one after another.
 
-1. Take the policy's row, so that nobody else writes meanwhile and everything read from here on stays true.
-2. Read, judge and write the rows; the first that changes moves the revision on.
-3. Let the compiler and promtool look at the result (``compile_check``), then commit; ``dry_run`` rolls back instead.
+1. Take the policy's row and move the revision on, so that nobody else writes meanwhile and everything read from here
+   on stays true.
+2. Read, judge and write the rows.
+3. Let the compiler and promtool look at the result (``compile_check``), then commit. ``dry_run`` rolls back instead,
+   and so does who wrote nothing: the revision then is what it was.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from alerts.actions import places
 from alerts.actions.errors import NotFound, VersionMismatch
 from alerts.actions.fields import MISSHAPEN, check_fields
+from alerts.actions.places import Places
 from alerts.actions.taken import taken
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
-from alerts.models import PolicyRow, PolicyState
+from alerts.domain.layers import Topology
+from alerts.models import Group, Namespace, PolicyRow, PolicyState, Turn
 
 Row = TypeVar("Row", bound=PolicyRow)
 LARGEST_ID = 2**63 - 1
@@ -28,27 +34,43 @@ STAMPS = ("version", "revision", "updated_at")
 
 
 class Write:
-    """The transaction under way. ``revision`` is the one its rows get; asking for it moves the policy on, once."""
+    """The transaction under way; its rows get ``revision``."""
 
-    def __init__(self, locked: int) -> None:
-        self._locked = locked
-        self._revision: int | None = None
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._places: Places | None = None
+        self._touches_topology = False
+        self._purges = False
+        self._moves = False
 
     @property
     def revision(self) -> int:
-        if self._revision is None:
-            self._revision = PolicyState.advance(self._locked)
-        return self._revision
+        """Who asks for it writes something."""
+        self._moves = True
+        return self._turn.revision
+
+    @property
+    def places(self) -> Places:
+        """Namespaces and groups as they stand in this transaction."""
+        if self._places is None:
+            self._places = places.read() if self._touches_topology else places.at(self._turn)
+        return self._places
+
+    @property
+    def topology(self) -> Topology:
+        return self.places.topology
 
     def insert(self, row: PolicyRow) -> None:
         row.revision = self.revision
         row.save(force_insert=True)
+        self._touched(type(row))
 
     def update(self, row: PolicyRow, changed: Collection[str]) -> None:
         """Store ``changed`` fields, with the next version."""
         row.version += 1
         row.revision = self.revision
         row.save(update_fields=[*changed, *STAMPS])
+        self._touched(type(row))
 
     def update_all(self, rows: Sequence[Row], **values: Any) -> None:
         """The same few values for many rows, in one statement."""
@@ -61,6 +83,32 @@ class Write:
             row.version += 1
             for name, value in stamped.items():
                 setattr(row, name, value)
+        self._touched(type(rows[0]))
+
+    def purge(self, rows: QuerySet[Any]) -> None:
+        """For good, and not a change of the policy: they were deleted before, so the revision stays."""
+        rows.delete()
+        self._purges = True
+        self._touched(rows.model)
+
+    def _touched(self, model: type[models.Model]) -> None:
+        if issubclass(model, Namespace | Group):
+            self._touches_topology = True
+            self._places = None
+
+    def close(self) -> bool:
+        """Note what readers in other processes must know; False when there is nothing to commit."""
+        if not self._moves and not self._purges:
+            return False
+        revision = self._turn.revision if self._moves else self._turn.revision - 1
+        noted = {"revision": revision} if not self._moves else {}
+        if self._touches_topology:
+            noted["topology_revision"] = revision
+        if self._purges:
+            noted["purged_revision"] = revision
+        if noted:
+            PolicyState.objects.filter(pk=1).update(**noted)
+        return True
 
 
 @contextmanager
@@ -68,8 +116,9 @@ def writing(*, dry_run: bool = False) -> Iterator[Write]:
     """Commit at the end, unless ``dry_run``; the database's own refusal of a taken name becomes ``Taken``."""
     try:
         with transaction.atomic():
-            yield Write(PolicyState.lock())
-            if dry_run:
+            write = Write(PolicyState.advance())
+            yield write
+            if dry_run or not write.close():
                 transaction.set_rollback(True)
     except IntegrityError as error:
         conflict = taken(error)
@@ -80,7 +129,8 @@ def writing(*, dry_run: bool = False) -> Iterator[Write]:
 
 def type_name(model: type[PolicyRow]) -> str:
     """A type's word in the API's paths, in the singular."""
-    return {"AlertTemplate": "alert-template", "AlertRule": "alert-rule"}.get(model.__name__, model.__name__.lower())
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", model.__name__)
+    return words.lower()
 
 
 def rows_of(model: type[PolicyRow]) -> Any:
@@ -107,6 +157,11 @@ def refer_all(model: type[Row], ids: Sequence[Any], pointers: Sequence[str], *re
     """The rows that values point to, all objections at once."""
     usable = [row_id for row_id in ids if type(row_id) is int and 0 < row_id <= LARGEST_ID]
     rows: dict[int, Row] = {row.pk: row for row in rows_of(model).select_related(*related).filter(pk__in=usable)}
+    return referred(model, rows, ids, pointers)
+
+
+def referred(model: type[Row], rows: Mapping[int, Row], ids: Sequence[Any], pointers: Sequence[str]) -> list[Row]:
+    """The same for rows that are at hand."""
     words = type_name(model).replace("-", " ")
     unknown = [
         Finding("unknown_reference", f"There is no {words} {row_id!r}.", pointer)

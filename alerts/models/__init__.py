@@ -3,7 +3,7 @@
 from alerts.models.access import ApiToken, IdempotencyRecord, Role
 from alerts.models.delivery import DEFAULT_SERVER, CompiledKey, FileContent, Release
 from alerts.models.policy_row import PolicyQuerySet, PolicyRow
-from alerts.models.policy_state import PolicyState
+from alerts.models.policy_state import PolicyState, Turn
 from alerts.models.rules import METRIC_LENGTH, AlertRule, AlertTemplate, Definition, RuleKind, RuleMetric
 from alerts.models.servers import PrometheusServer, ServerState, Tally
 from alerts.models.topology import Group, Membership, Namespace, Target
@@ -32,4 +32,5 @@ __all__ = [
     "ServerState",
     "Tally",
     "Target",
+    "Turn",
 ]

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import connection, models, transaction
 from django.db.models import Q
 from django.utils import timezone
+
+
+class Turn(NamedTuple):
+    """What a writer finds when its turn has come; ``revision`` is the one it may give to its rows."""
+
+    revision: int
+    topology_revision: int
+    purged_revision: int
 
 
 class PolicyState(models.Model):
@@ -40,8 +49,7 @@ class PolicyState(models.Model):
     @classmethod
     def lock(cls) -> int:
         """Wait for every other writer, then the revision. Only inside a transaction."""
-        if not connection.in_atomic_block:
-            raise transaction.TransactionManagementError("the policy is written inside a transaction")
+        _require_transaction()
         # SQLite has the lock since BEGIN IMMEDIATE and ignores the clause.
         row = cls.objects.select_for_update().filter(pk=1).values_list("revision", flat=True).first()
         if row is None:
@@ -50,12 +58,31 @@ class PolicyState(models.Model):
         return row
 
     @classmethod
-    def advance(cls, locked: int) -> int:
-        """The next revision, after ``lock`` gave ``locked``."""
-        cls.objects.filter(pk=1).update(revision=locked + 1, changed_at=timezone.now())
-        return locked + 1
+    def advance(cls) -> Turn:
+        """Wait for every other writer and move the revision on, in one statement.
+
+        Who then writes nothing rolls back, and the revision is as it was.
+        """
+        _require_transaction()
+        now = connection.ops.adapt_datetimefield_value(timezone.now())
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE alerts_policystate SET revision = revision + 1, changed_at = %s WHERE id = 1"
+                " RETURNING revision, topology_revision, purged_revision",
+                [now],
+            )
+            found = cursor.fetchone()
+        if found is None:
+            cls.objects.get_or_create(pk=1)
+            return cls.advance()
+        return Turn(*found)
 
     @classmethod
     def bump(cls) -> int:
-        """Lock and advance: the revision for the rows this transaction writes."""
-        return cls.advance(cls.lock())
+        """The revision for the rows this transaction writes."""
+        return cls.advance().revision
+
+
+def _require_transaction() -> None:
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("the policy is written inside a transaction")

@@ -246,15 +246,3 @@ def test_a_hostname_may_change_under_a_rule(world: SimpleNamespace) -> None:
     row = rules.create({"key": "HighLoad", "target_id": world.web.pk, "config": {"labels": {"a": "b"}}})
     targets.update(world.web.pk, {"hostname": "web-2"})
     assert AlertRule.objects.get(pk=row.pk).target.hostname == "web-2"
-
-
-def test_a_write_asks_the_database_a_handful_of_times(
-    world: SimpleNamespace, django_assert_max_num_queries: Any
-) -> None:
-    """Lock, scope, topology (2), revision, row, metrics (2), what the compile asks, and the savepoint of a test."""
-    with django_assert_max_num_queries(16):
-        row = rules.create({"name": "A", "query_template": "up", "group_id": world.berlin.pk})
-    with django_assert_max_num_queries(14):
-        rules.update(row.pk, {"priority": 5})
-    with django_assert_max_num_queries(12):
-        rules.delete([row.pk])

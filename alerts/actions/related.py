@@ -1,0 +1,121 @@
+"""All layers that a write of some keys may touch, in one statement that only ever looks into indexes.
+
+::
+
+    the keys themselves                      rule_identity_taken (kind, key, …)
+    alerts that may have their names         rule_by_name, rule_identity_taken
+    recordings they read                     the foreign key of RuleMetric, then the same
+    rules that read what they record         rule_metric_once (metric, rule)
+    rules that read ALERTS, or any metric    rule_metric_once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from django.db.models import Q, QuerySet
+from django.db.models.expressions import RawSQL
+
+from alerts.actions.layers import load_layers
+from alerts.domain.layers import KeyId, Layer
+from alerts.domain.promql.metrics import ANY
+from alerts.domain.recordings import ALERT_SERIES
+from alerts.models import AlertRule
+
+KEYS_AT_ONCE = 500
+
+# A rule is called what one of its layers is called, or else its key: ``word`` may be either.
+STATEMENT = """
+    WITH own AS (
+        SELECT id, kind, key, name FROM alerts_alertrule WHERE deleted_at IS NULL AND ({own})
+    ), called AS (
+        SELECT kind, key AS word FROM own UNION SELECT kind, name FROM own WHERE name IS NOT NULL
+    ), related AS (
+        SELECT kind, key FROM own
+        UNION
+        SELECT rule.kind, rule.key FROM called
+          JOIN alerts_alertrule AS rule ON rule.name = called.word
+         WHERE called.kind = 'alerting' AND rule.kind = 'alerting' AND rule.deleted_at IS NULL
+        UNION
+        SELECT rule.kind, rule.key FROM called
+          JOIN alerts_alertrule AS rule ON rule.key = called.word
+         WHERE called.kind = 'alerting' AND rule.kind = 'alerting' AND rule.deleted_at IS NULL
+        UNION
+        SELECT rule.kind, rule.key FROM own
+          JOIN alerts_rulemetric AS noted ON noted.rule_id = own.id
+          JOIN alerts_alertrule AS rule ON rule.name = noted.metric
+         WHERE rule.kind = 'recording' AND rule.deleted_at IS NULL
+        UNION
+        SELECT rule.kind, rule.key FROM own
+          JOIN alerts_rulemetric AS noted ON noted.rule_id = own.id
+          JOIN alerts_alertrule AS rule ON rule.key = noted.metric
+         WHERE rule.kind = 'recording' AND rule.deleted_at IS NULL
+        UNION
+        SELECT rule.kind, rule.key FROM called
+          JOIN alerts_rulemetric AS noted ON noted.metric = called.word
+          JOIN alerts_alertrule AS rule ON rule.id = noted.rule_id
+         WHERE called.kind = 'recording' AND rule.deleted_at IS NULL
+        UNION
+        SELECT rule.kind, rule.key FROM alerts_rulemetric AS noted
+          JOIN alerts_alertrule AS rule ON rule.id = noted.rule_id
+         WHERE noted.metric IN ({always}) AND rule.deleted_at IS NULL
+    )
+    SELECT rule.id FROM related
+      JOIN alerts_alertrule AS rule ON rule.kind = related.kind AND rule.key = related.key
+     WHERE rule.deleted_at IS NULL
+"""
+
+
+def layers_around(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
+    """The living layers of these keys and of all that they may clash with, read, or be read by; by key."""
+    ordered = sorted(keys)
+    found: dict[int, Layer] = {}
+    for start in range(0, len(ordered), KEYS_AT_ONCE):
+        for layer in load_layers(_around(ordered[start : start + KEYS_AT_ONCE])):
+            found[layer.rule_id] = layer
+    return _by_key(found.values())
+
+
+def layers_of(rules: Q) -> dict[KeyId, list[Layer]]:
+    """All living layers of the keys that have one among ``rules``."""
+    living = AlertRule.objects.living()
+    keys = sorted(set(living.filter(rules).values_list("kind", "key")))
+    found: list[Layer] = []
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        found += load_layers(living.filter(_any_of(keys[start : start + KEYS_AT_ONCE])))
+    return _by_key(found)
+
+
+def _around(keys: Collection[KeyId]) -> QuerySet[AlertRule]:
+    by_kind = _by_kind(keys)
+    own = " OR ".join(f"kind = %s AND key IN ({_places(names)})" for names in by_kind.values())
+    always = sorted({ANY} | (ALERT_SERIES if "alerting" in by_kind else set()))
+    parameters = [word for kind, names in by_kind.items() for word in (kind, *names)]
+    statement = STATEMENT.format(own=own, always=_places(always))
+    living: QuerySet[AlertRule] = AlertRule.objects.living()
+    return living.filter(pk__in=RawSQL(statement, [*parameters, *always]))  # noqa: S611  (only placeholders go in)
+
+
+def _places(words: Collection[str]) -> str:
+    return ", ".join(["%s"] * len(words))
+
+
+def _any_of(keys: Iterable[KeyId]) -> Q:
+    wanted = Q()
+    for kind, names in _by_kind(keys).items():
+        wanted |= Q(kind=kind, key__in=names)
+    return wanted
+
+
+def _by_kind(keys: Iterable[KeyId]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for kind, key in keys:
+        found.setdefault(kind, []).append(key)
+    return found
+
+
+def _by_key(layers: Iterable[Layer]) -> dict[KeyId, list[Layer]]:
+    found: dict[KeyId, list[Layer]] = {}
+    for layer in layers:
+        found.setdefault(layer.key_id, []).append(layer)
+    return found
