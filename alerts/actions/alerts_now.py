@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
 
-from alerts.actions import policy
-from alerts.adapters.prometheus import Prometheus, PrometheusError
+from alerts.actions import policy, servers
+from alerts.actions.delivery import prometheus
+from alerts.adapters.prometheus import PrometheusError
+from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.compiled import CompiledRule, KeyPlan
 from alerts.models import Membership
 
 PATIENCE = 3.0
+MOST_AT_ONCE = 32
 FIRST = {"firing": 0, "pending": 1}
 
 
@@ -51,19 +55,27 @@ class AlertsNow:
         return [host for host, alerts in self.by_target.items() if any(alert["state"] == state for alert in alerts)]
 
 
-def ask() -> AlertsNow:
-    """Asks Prometheus, briefly: a page must not wait for a server that is down."""
-    server = Prometheus(settings.PROMETHEUS_URL, timeout=min(settings.PROMETHEUS_TIMEOUT, PATIENCE))
-    try:
-        alerts = server.alerts()
-    except PrometheusError as error:
-        return AlertsNow(unavailable=str(error))
+def ask(among: Sequence[ServerSpec] | None = None) -> AlertsNow:
+    """Asks the servers (None: all enabled ones), briefly and at once: a page must not wait for one that is down."""
+    asked = servers.enabled() if among is None else among
+    if not asked:
+        return AlertsNow(unavailable="no enabled Prometheus server holds this")
+    with ThreadPoolExecutor(max_workers=min(len(asked), MOST_AT_ONCE)) as pool:
+        answers = list(pool.map(_alerts_of, asked))
     by_target: dict[str, list[dict[str, Any]]] = {}
     elsewhere: list[dict[str, Any]] = []
-    for alert in alerts:
+    for alert in (alert for alerts, _ in answers for alert in alerts):
         host = alert.get("labels", {}).get(settings.TARGET_LABEL)
         (elsewhere if host is None else by_target.setdefault(host, [])).append(alert)
-    return AlertsNow(by_target, elsewhere)
+    return AlertsNow(by_target, elsewhere, "; ".join(problem for _, problem in answers if problem))
+
+
+def _alerts_of(spec: ServerSpec) -> tuple[list[dict[str, Any]], str]:
+    """A server's alerts, or why they are not known."""
+    try:
+        return prometheus(replace(spec, timeout=min(spec.timeout, PATIENCE))).alerts(), ""
+    except PrometheusError as error:
+        return [], str(error)
 
 
 def explained(now: AlertsNow, hosts: Collection[str]) -> dict[str, list[AlertNow]]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alerts.actions import policy, releases, wanted
+import orjson
+
+from alerts.actions import fleet, policy, releases, servers, wanted
 from alerts.actions.errors import InvalidPolicy, NotFound
-from alerts.actions.policy import CurrentPolicy
 from alerts.actions.wanted import KeptKey
+from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
 from alerts.domain.errors import Finding
 from alerts.domain.layers import Layer, Position
 from alerts.domain.resolver import Setting
 from alerts.domain.trace import FieldTrace, KeyTrace, trace
-from alerts.models import DEFAULT_SERVER, Group, Membership, ServerState, Target
+from alerts.models import Group, Membership, PolicyState, ServerState, Target
 
 
 @dataclass(frozen=True)
@@ -79,30 +81,30 @@ def _position(labels: dict[str, str], hostname: str) -> dict[str, str]:
     return full
 
 
-def effective(place: Place, *, server: str = DEFAULT_SERVER) -> dict[str, Any]:
-    """The rules in force at a place, by key: exactly what Prometheus evaluates for its series."""
-    current, kept = _current(server)
-    rules = []
-    for plan in current.compiled.plans.values():
-        key = kept.get(plan.key_id)
-        if key is None:
-            if plan.key_id in current.compiled.problems:
-                continue
-            found = plan.piece(place.position)
-            if found is not None:
-                rules.append(_rule(plan, place.position, *found))
-        else:
-            rules += [_kept_rule(plan, key, rule, branch) for rule, branch in _pieces(key.rules, place.position)]
-    for key_id, key in kept.items():  # recordings that are gone from the policy, but still read
-        if key_id not in current.compiled.plans:
-            rules += [_kept_rule(None, key, rule, branch) for rule, branch in _pieces(key.rules, place.position)]
-    rules.sort(key=lambda rule: (rule["kind"], rule["key"]))
-    return {**_head(place, current, server), "rules": rules}
+def effective(place: Place, *, server: str | None = None) -> dict[str, Any]:
+    """The rules in force at a place, by key: exactly what the servers that hold its series evaluate for them.
+
+    ``server``: what that one evaluates. A rule that several evaluate alike is told once, with all their ``servers``.
+    """
+    holding = _holding(place, server)
+    found: dict[bytes, dict[str, Any]] = {}
+    for spec in holding:
+        for rule in _rules_on(spec, place.position):
+            alike = orjson.dumps(rule, option=orjson.OPT_SORT_KEYS)
+            found.setdefault(alike, {**rule, "servers": []})["servers"].append(spec.name)
+    rules = sorted(found.values(), key=lambda rule: (rule["kind"], rule["key"], rule["servers"]))
+    return {**_head(place, holding), "rules": rules}
 
 
-def traced(place: Place, *, key: str | None = None, server: str = DEFAULT_SERVER) -> dict[str, Any]:
-    """Every key with a layer at the place: its layers and what became of them, its fields and who set them."""
-    current, kept = _current(server)
+def traced(place: Place, *, key: str | None = None, server: str | None = None) -> dict[str, Any]:
+    """Every key with a layer at the place: its layers and what became of them, its fields and who set them.
+
+    Layers mean the same on every server; only what stays as last compiled is told as of the first one.
+    """
+    holding = _holding(place, server)
+    first = holding[0] if holding else None
+    current = policy.current(first.layout if first else None)
+    kept = {(one.kind, one.key): one for one in wanted.kept_keys(current, first)[0]} if first else {}
     keys = []
     for plan in current.compiled.plans.values():
         if key is not None and plan.key_id[1] != key:
@@ -110,47 +112,71 @@ def traced(place: Place, *, key: str | None = None, server: str = DEFAULT_SERVER
         found = trace(current.policy.topology, plan, place.position)
         if found is not None:
             keys.append(_trace(found, kept.get(plan.key_id)))
-    return {**_head(place, current, server), "keys": keys}
+    return {**_head(place, holding), "keys": keys}
 
 
-def effective_for_target(target_id: int) -> dict[str, Any]:
-    return effective(place_of_target(target_id))
+def _holding(place: Place, server: str | None) -> list[ServerSpec]:
+    """The servers that evaluate the rules of a place; with ``server`` that one, if it does."""
+    return fleet.holders(place.position, servers.enabled() if server is None else [servers.spec(server)])
 
 
-def effective_for_groups(group_ids: Sequence[int]) -> dict[str, Any]:
-    return effective(place_of_groups(group_ids))
+def _rules_on(spec: ServerSpec, position: Position) -> Iterator[dict[str, Any]]:
+    current = policy.current(spec.layout)
+    known, view = wanted.kept_keys(current, spec)
+    kept = {(one.kind, one.key): one for one in known}
+    for plan in current.compiled.plans.values():
+        key = kept.get(plan.key_id)
+        if key is None:
+            if plan.key_id in current.compiled.problems:
+                continue
+            found = view.piece(plan, position)
+            if found is not None:
+                yield _rule(plan, position, *found)
+        else:
+            for rule, branch in _pieces(key.rules, position):
+                yield _kept_rule(plan, key, rule, branch)
+    for key_id, key in kept.items():  # recordings that are gone from the policy, but still read
+        if key_id not in current.compiled.plans:
+            for rule, branch in _pieces(key.rules, position):
+                yield _kept_rule(None, key, rule, branch)
 
 
-def trace_for_target(target_id: int) -> dict[str, Any]:
-    return traced(place_of_target(target_id))
+def _head(place: Place, holding: Sequence[ServerSpec]) -> dict[str, Any]:
+    revision = PolicyState.current()
+    states = ServerState.objects.select_related("loaded_release").in_bulk([spec.name for spec in holding])
+    on = [_on_server(spec.name, states.get(spec.name), revision) for spec in holding]
+    return {
+        "target": place.target.hostname if place.target is not None else None,
+        "position": dict(place.position),
+        "revision": revision,
+        "loaded_revision": min((server["loaded_revision"] for server in on), default=0),
+        "in_sync": bool(on) and all(server["in_sync"] for server in on),
+        "pinned": next((server["pinned"] for server in on if server["pinned"] is not None), None),
+        "servers": on,
+    }
 
 
-def trace_for_groups(group_ids: Sequence[int]) -> dict[str, Any]:
-    return traced(place_of_groups(group_ids))
-
-
-def _current(server: str) -> tuple[CurrentPolicy, dict[tuple[str, str], KeptKey]]:
-    current = policy.current()
-    problems = current.compiled.problems
-    kept = wanted.kept_keys(problems, current, server) if problems else ()
-    return current, {(key.kind, key.key): key for key in kept}
-
-
-def _head(place: Place, current: CurrentPolicy, server: str) -> dict[str, Any]:
-    state = ServerState.objects.select_related("loaded_release").filter(pk=server).first()
+def _on_server(name: str, state: ServerState | None, revision: int) -> dict[str, Any]:
     loaded = state.loaded_revision if state else 0
     pinned = state.pinned_release_id if state else None
-    head: dict[str, Any] = {
-        "target": None,
-        "position": dict(place.position),
-        "revision": current.revision,
-        "loaded_revision": loaded,
-        "in_sync": state is not None and pinned is None and loaded == current.revision and releases.is_good(state),
-        "pinned": pinned,
-    }
-    if place.target is not None:
-        head["target"] = place.target.hostname
-    return head
+    in_sync = state is not None and pinned is None and loaded == revision and releases.is_good(state)
+    return {"name": name, "loaded_revision": loaded, "in_sync": in_sync, "pinned": pinned}
+
+
+def effective_for_target(target_id: int, server: str | None = None) -> dict[str, Any]:
+    return effective(place_of_target(target_id), server=server)
+
+
+def effective_for_groups(group_ids: Sequence[int], server: str | None = None) -> dict[str, Any]:
+    return effective(place_of_groups(group_ids), server=server)
+
+
+def trace_for_target(target_id: int, server: str | None = None) -> dict[str, Any]:
+    return traced(place_of_target(target_id), server=server)
+
+
+def trace_for_groups(group_ids: Sequence[int], server: str | None = None) -> dict[str, Any]:
+    return traced(place_of_groups(group_ids), server=server)
 
 
 def _rule(plan: KeyPlan, position: Position, rule: CompiledRule, branch: Branch) -> dict[str, Any]:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from alerts.actions import policy
+from alerts.actions import fleet, policy, servers
 from alerts.actions.policy import CurrentPolicy
 from alerts.adapters.release_store import content_hash
+from alerts.adapters.server_spec import ServerSpec
 from alerts.domain import compiled_json
 from alerts.domain.compiled import CompiledRule
-from alerts.domain.errors import Finding
+from alerts.domain.errors import Finding, PolicyError
+from alerts.domain.fleet import ServerView
 from alerts.domain.layers import KeyId
 from alerts.domain.promql.expression import parse
 from alerts.domain.promql.metrics import metrics_read
+from alerts.domain.regions import Region
 from alerts.domain.renderer import RuleFile, render
 from alerts.models import CompiledKey, FileContent, Release
 
 
 @dataclass(frozen=True)
 class KeptKey:
-    """A key that stays as last compiled. ``release_id`` None: it never was, so nothing of it is in force."""
+    """A key that stays as last compiled. ``release_id`` None: it never was, so nothing of it is in force.
+
+    ``rules`` are those of this server.
+    """
 
     kind: str
     key: str
@@ -35,13 +41,15 @@ class KeptKey:
 class WantedSet:
     """A set of files. Compiled sets carry what they mean; a pinned one only its bytes.
 
-    ``former``: files this process rendered last before, so that what they meant need not be read from their bytes.
+    ``view`` is the policy as this server evaluates it. ``former``: files this process rendered last before, so that
+    what they meant need not be read from their bytes.
     """
 
     revision: int
     contents: Mapping[str, bytes]
     manifest: Mapping[str, str]
     current: CurrentPolicy | None = None
+    view: ServerView | None = None
     files: Mapping[str, RuleFile] = field(default_factory=dict)
     kept: tuple[KeptKey, ...] = ()
     former: Mapping[str, RuleFile] = field(default_factory=dict)
@@ -51,47 +59,70 @@ class WantedSet:
         return content_hash(self.manifest)
 
 
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """What this process rendered last for a layout and a selector, and the files before that."""
+
+    rules: Sequence[CompiledRule]
+    files: Mapping[str, RuleFile]
+    former: Mapping[str, RuleFile]
+
+
 _render_lock = threading.Lock()
-_rendered: dict[str, RuleFile] = {}
+_rendered: dict[tuple[object, Region], Rendered] = {}
 
 
 def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server: str) -> WantedSet:
     """What the policy says now. Keys that do not compile, or that promtool ``refused``, stay as last compiled."""
-    global _rendered
-    current = policy.current()
-    broken = {**current.compiled.problems, **(refused or {})}
-    kept = kept_keys(broken, current, server) if broken else ()
-    frozen = {(key.kind, key.key) for key in kept}
-    rules: list[CompiledRule] = []
-    if frozen:
-        rules = [
-            rule
-            for key_id, plan in current.compiled.plans.items()
-            if key_id not in frozen and key_id not in broken
-            for rule in plan.rules
-        ]
+    spec = servers.spec(server)
+    current = policy.current(spec.layout)
+    kept, view = kept_keys(current, spec, refused or {})
+    rules: Sequence[CompiledRule] = view.rules
+    if kept:
+        frozen = {(key.kind, key.key) for key in kept}
+        others = [key_id for key_id in current.compiled.plans if key_id not in frozen]
+        rules = [rule for key_id in others for rule in view.rules_of(key_id)]
         rules += [rule for key in kept for rule in key.rules]
-    else:
-        rules = list(current.compiled.rules)
+    return _rendered_set(current, view, rules, kept)
+
+
+def _rendered_set(
+    current: CurrentPolicy, view: ServerView, rules: Sequence[CompiledRule], kept: tuple[KeptKey, ...]
+) -> WantedSet:
+    place = (current.compiled.options, view.region)
     with _render_lock:
-        former = _rendered
-        files = _rendered = render(rules, former)
+        last = _rendered.get(place)
+        if last is None or last.rules is not rules:  # servers with one view have the very same rules
+            former = last.files if last else {}
+            if len(_rendered) > fleet.REMEMBERED:
+                _rendered.clear()
+            last = _rendered[place] = Rendered(rules, render(rules, former), former)
+    files = last.files
     return WantedSet(
         revision=current.revision,
         contents={name: file.content for name, file in files.items()},
         manifest={name: file.sha256 for name, file in files.items()},
         current=current,
+        view=view,
         files=files,
         kept=kept,
-        former=former,
+        former=last.former,
     )
 
 
-def kept_keys(broken: Mapping[KeyId, tuple[Finding, ...]], current: CurrentPolicy, server: str) -> tuple[KeptKey, ...]:
-    """The last good compile of the broken keys, and of the recordings which those rules read."""
-    kept = {key_id: _kept(key_id, findings, _stored(key_id, server)) for key_id, findings in sorted(broken.items())}
+def kept_keys(
+    current: CurrentPolicy, spec: ServerSpec, refused: Mapping[KeyId, tuple[Finding, ...]] | None = None
+) -> tuple[tuple[KeptKey, ...], ServerView]:
+    """The last good compile of the keys that are broken on this server, and of the recordings which those rules read;
+    with what the server evaluates beside them.
+    """
+    view = fleet.view_of(spec, current)
+    broken = {**current.compiled.problems, **view.problems, **(refused or {})}
+    if not broken:
+        return (), view
+    kept = {key_id: _kept(key_id, findings, _stored(key_id, spec.name)) for key_id, findings in sorted(broken.items())}
     read = _read_by(rule for key in kept.values() for rule in key.rules)
-    for stored in CompiledKey.objects.filter(server=server, kind="recording") if read else ():
+    for stored in CompiledKey.objects.filter(server=spec.name, kind="recording") if read else ():
         key_id: KeyId = (stored.kind, stored.key)
         if key_id in kept:
             continue
@@ -100,7 +131,18 @@ def kept_keys(broken: Mapping[KeyId, tuple[Finding, ...]], current: CurrentPolic
         if read & {rule.name for rule in rules} and (plan is None or plan.rules != rules):
             why = Finding("read_by_last_good", "a rule that stays as last compiled reads it", key=stored.key)
             kept[key_id] = KeptKey(stored.kind, stored.key, stored.release_id, (why,), rules)
-    return tuple(kept.values())
+    if view.region.conditions:
+        view = fleet.view_of(spec, current, tuple(rule for key in kept.values() for rule in key.rules))
+        kept = {key_id: _held_to(key, view) for key_id, key in kept.items()}
+    return tuple(kept.values()), view
+
+
+def _held_to(key: KeptKey, view: ServerView) -> KeptKey:
+    """What this server evaluates of a key as last compiled, by its selector as it is now."""
+    try:
+        return replace(key, rules=view.restricted(key.rules))
+    except PolicyError as refused:
+        return replace(key, rules=(), why=(*key.why, *refused.findings))
 
 
 def _read_by(rules: Iterable[CompiledRule]) -> set[str]:

@@ -193,6 +193,10 @@ class ServerView:
         entry = self._keys.get(key_id)
         return () if entry is None else tuple([rule for rule in entry.rules if rule is not None])
 
+    def restricted(self, rules: Iterable[CompiledRule]) -> tuple[CompiledRule, ...]:
+        """What this server evaluates of other rules, such as those kept as last compiled. Raises as ``restrict``."""
+        return restrict(rules, self.region, self._unlabelled)
+
     def piece(self, plan: KeyPlan, position: Position) -> tuple[CompiledRule, Branch] | None:
         """The one rule, and its branch, by which this server reads the series at ``position``."""
         found = plan.piece(position)

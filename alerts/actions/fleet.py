@@ -1,0 +1,57 @@
+"""The policy over several servers: what each evaluates, who holds a position, and what does not fit on one alone."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from alerts.actions import policy, servers
+from alerts.actions.policy import CurrentPolicy
+from alerts.adapters.server_spec import ServerSpec
+from alerts.domain.compiled import CompiledRule
+from alerts.domain.compiler import Options
+from alerts.domain.fleet import ServerView
+from alerts.domain.layers import Position, Topology
+from alerts.domain.regions import Region
+from alerts.domain.server_selectors import selector_region
+
+REMEMBERED = 256
+"""Views kept in memory, by layout and selector: servers that say the same share one."""
+
+_lock = threading.Lock()
+_views: OrderedDict[tuple[Options, bytes], ServerView] = OrderedDict()
+
+
+def region_of(spec: ServerSpec, topology: Topology) -> Region:
+    """The positions whose series this server holds."""
+    return selector_region(topology, spec.selector)
+
+
+def view_of(spec: ServerSpec, current: CurrentPolicy, kept: Sequence[CompiledRule] = ()) -> ServerView:
+    """The policy as this server evaluates it; only what changed since the last view is gone through again.
+
+    ``kept``: rules in force beside the compiled ones, for what they record.
+    """
+    key = (current.compiled.options, orjson.dumps(spec.selector, option=orjson.OPT_SORT_KEYS))
+    region = region_of(spec, current.policy.topology)
+    known = _views.get(key)
+    if known is not None and not kept and known.compiled is current.compiled and known.region == region:
+        return known
+    if kept:
+        return ServerView(current.compiled, region, known, kept)
+    with _lock:
+        view = _views[key] = ServerView(current.compiled, region, _views.get(key))
+        _views.move_to_end(key)
+        while len(_views) > REMEMBERED:
+            _views.popitem(last=False)
+    return view
+
+
+def holders(position: Position, among: Iterable[ServerSpec] | None = None) -> list[ServerSpec]:
+    """The enabled servers that hold the series at ``position``; none: nothing evaluates them."""
+    topology = policy.current().policy.topology
+    found = servers.enabled() if among is None else among
+    return [spec for spec in found if region_of(spec, topology).holds(position)]

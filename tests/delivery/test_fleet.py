@@ -1,0 +1,131 @@
+"""Several servers, each with the part of the fleet that its selector names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from alerts.actions import effective, groups, rebuild, reconcile, rules, servers, targets
+from alerts.actions.deploy import deploy
+from alerts.models import CompiledKey, Namespace, PrometheusServer, ServerState
+from tests.delivery.conftest import break_behind_our_back, delivered, loaded_names
+from tests.servers.prometheus import PrometheusServer as RealPrometheus
+
+
+@pytest.fixture
+def fleet(
+    db: None, product: Any, rule_dir: Path, tmp_path: Path, start_prometheus: Callable[..., RealPrometheus]
+) -> SimpleNamespace:
+    """Two real servers, one for each side of the Atlantic; the one of the settings is switched off."""
+    product.PROMETHEUS_RULE_ROOTS = (str(tmp_path / "servers"),)
+    place = Namespace.objects.get(name="environment")
+    world = SimpleNamespace(place=place, real={}, hosts={}, groups={})
+    for side in ("eu", "us"):
+        group = groups.create({"name": side, "namespace_id": place.pk})
+        world.groups[side] = groups.create({"name": f"{side}-prod", "namespace_id": place.pk, "parent_id": group.pk})
+        world.hosts[side] = targets.create({"hostname": f"{side}-1", "groups": [world.groups[side].pk]})
+        (tmp_path / "servers" / side).mkdir(parents=True)
+        world.real[side] = start_prometheus(rule_dir=tmp_path / "servers" / side)
+        PrometheusServer.objects.create(name=side, url=world.real[side].url, selector={"environment": [side]})
+    PrometheusServer.objects.filter(name="default").update(enabled=False)
+    return world
+
+
+def deploy_all() -> None:
+    for spec in servers.enabled():
+        delivered(deploy("test", server=spec.name))
+
+
+def in_force(host: Any) -> dict[str, dict[str, Any]]:
+    return {rule["name"]: rule for rule in effective.effective_for_target(host.pk)["rules"]}
+
+
+def test_each_server_holds_just_the_rules_for_its_own_series(fleet: SimpleNamespace) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    rules.create({"name": "Slow", "query_template": "latency > 1", "group_id": fleet.groups["us"].pk})
+    rules.create({"name": "OnlyEurope", "query_template": 'up{environment=~"eu.*"} == 2'})
+    deploy_all()
+    assert loaded_names(fleet.real["eu"]) == {"Down", "OnlyEurope"}
+    assert loaded_names(fleet.real["us"]) == {"Down", "Slow"}
+
+
+def test_effective_says_what_the_server_evaluates_for_the_target(fleet: SimpleNamespace) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    deploy_all()
+    for side in ("eu", "us"):
+        found = in_force(fleet.hosts[side])["Down"]
+        assert found["servers"] == [side]
+        assert found["expr"] == f'up{{environment=~"{side}|{side}-prod"}} == 0'
+        head = effective.effective_for_target(fleet.hosts[side].pk)
+        assert [server["name"] for server in head["servers"]] == [side]
+        assert head["in_sync"] is True
+    assert effective.effective_for_target(fleet.hosts["eu"].pk, server="us")["rules"] == []
+
+
+def test_a_position_that_no_server_holds_has_no_rules_in_force(fleet: SimpleNamespace) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    deploy_all()
+    nowhere = targets.create({"hostname": "elsewhere"})
+    found = effective.effective_for_target(nowhere.pk)
+    assert (found["rules"], found["servers"], found["in_sync"]) == ([], [], False)
+
+
+def test_a_pair_that_holds_the_same_evaluates_the_same(fleet: SimpleNamespace) -> None:
+    PrometheusServer.objects.filter(name="us").update(selector={"environment": ["eu"]})
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    deploy_all()
+    assert in_force(fleet.hosts["eu"])["Down"]["servers"] == ["eu", "us"]
+
+
+def test_a_moved_selector_is_delivered_without_any_edit_of_a_rule(fleet: SimpleNamespace) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    deploy_all()
+    PrometheusServer.objects.filter(name="us").update(selector={"environment": {"not_in": ["eu"]}})
+    assert delivered(deploy("test", server="us")).changed
+    expr = in_force(fleet.hosts["us"])["Down"]["expr"]
+    assert expr == 'up{environment!~"eu|eu-prod"} == 0'
+
+
+def test_a_broken_key_stays_as_last_compiled_within_the_servers_selector(fleet: SimpleNamespace) -> None:
+    rule = rules.create({"name": "Down", "query_template": "up == 0"})
+    deploy_all()
+    assert CompiledKey.objects.count() == 2
+    break_behind_our_back(rule, query_template="up ==")
+    rules.create({"name": "Other", "query_template": "up == 3"})
+    deploy_all()
+    for side in ("eu", "us"):
+        assert loaded_names(fleet.real[side]) == {"Down", "Other"}
+        found = in_force(fleet.hosts[side])["Down"]
+        assert found["in_force"] == "last_good"
+        assert found["expr"] == f'up{{environment=~"{side}|{side}-prod"}} == 0'
+
+
+def test_each_layout_is_that_of_its_server(fleet: SimpleNamespace) -> None:
+    PrometheusServer.objects.filter(name="us").update(layout="consolidated")
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    deploy_all()
+    assert in_force(fleet.hosts["eu"])["Down"]["file"] == "global.yml"
+    assert in_force(fleet.hosts["us"])["Down"]["file"].startswith("policy-")
+
+
+def test_rule_directories_come_back_from_the_database_alone(fleet: SimpleNamespace, tmp_path: Path) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    deploy_all()
+    before = {
+        state.name: state.loaded_release.content_hash for state in ServerState.objects.exclude(loaded_release=None)
+    }
+    for side in ("eu", "us"):
+        fleet.real[side].stop()
+        for path in sorted((tmp_path / "servers" / side).rglob("*"), reverse=True):
+            path.unlink() if not path.is_dir() or path.is_symlink() else path.rmdir()
+        (tmp_path / "servers" / side).rmdir()
+    for side in ("eu", "us"):
+        done = rebuild.rebuild(side)
+        assert (done.problem, done.content_hash) == ("", before[side])
+        fleet.real[side].start()
+        assert loaded_names(fleet.real[side]) == {"Down"}
+        assert reconcile.reconcile(server=side).changed is False
