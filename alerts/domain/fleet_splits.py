@@ -1,8 +1,8 @@
 """Which rules change their meaning because no single server holds all the series they need, and what nobody holds.
 
 The law: a rule is left alone only if evaluating it on each server that holds some of its series, and uniting the
-results, is evaluating it once on all series. Anything else is reported, never refused: who moves series to another
-server is not to be stopped by a policy.
+results, is evaluating it once on all the series that these servers hold. Anything else is reported, never refused: who
+moves series to another server is not to be stopped by a policy.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _without(region: Region, other: Region) -> Iterator[Region]:
 
 @dataclass(frozen=True, slots=True)
 class _Meeting:
-    """The servers that hold some of what a query reads, and the labels by which one of them lacks the rest."""
+    """The servers that hold some of what a query reads, and the labels by which one lacks what another one holds."""
 
     servers: tuple[str, ...]
     cut_by: tuple[str, ...]
@@ -298,15 +298,14 @@ class SplitAnalysis:
                 for name, held in self.servers.items()
                 if any(not region.intersect(held).is_empty for region in regions)
             ]
-            cut_by = {
-                label
-                for name in met
-                for label, condition in self.servers[name].conditions
-                for region in regions
-                if region.condition(label).intersect(condition) != region.condition(label)
-            }
-            known = self._meetings[regions] = _Meeting(tuple(met), tuple(sorted(cut_by)))
+            cut_by = [label for label in self._values for region in regions if self._differ(met, region, label)]
+            known = self._meetings[regions] = _Meeting(tuple(met), tuple(sorted(set(cut_by))))
         return known
+
+    def _differ(self, met: list[str], region: Region, label: str) -> bool:
+        """Whether one of these servers holds values of ``label`` in the region that another one does not."""
+        own = region.condition(label)
+        return len({own.intersect(self.servers[name].condition(label)) for name in met}) > 1
 
 
 def _allowed(plan: KeyPlan, rule: CompiledRule, branch: Branch) -> bool:
