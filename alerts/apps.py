@@ -1,6 +1,7 @@
 """The app."""
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class AlertsConfig(AppConfig):
@@ -11,3 +12,8 @@ class AlertsConfig(AppConfig):
 
     def ready(self) -> None:
         from alerts import checks  # noqa: F401  (registers the system checks)
+
+        if settings.CELERY_BROKER_URL:
+            from alerts.tasks.messenger import employ
+
+            employ()

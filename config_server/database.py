@@ -66,3 +66,14 @@ def _refused(environment: Environment, message: str) -> dict[str, Any]:
     # The URL is not repeated: it may hold a password.
     environment.wrong("alerts.E001", "DATABASE_URL", message, HINT)
     return {"ENGINE": "django.db.backends.dummy"}
+
+
+def without_pool() -> None:
+    """For processes that fork, or that hold more connections than a pool of web threads has: each thread has its own.
+
+    Only before the first query.
+    """
+    from django.db import connections
+
+    for connection in connections.all():
+        connection.settings_dict["OPTIONS"].pop("pool", None)

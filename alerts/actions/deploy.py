@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from alerts.actions import releases, servers, wanted
+from alerts.actions import releases, servers, waking, wanted
 from alerts.actions.compile_check import promtool_version
 from alerts.actions.delivery import Delivery, Undelivered, drift_problem, problem
 from alerts.actions.lease import Lease, LeaseLost, held
@@ -67,6 +67,7 @@ def request(trigger: str, *, server: str = DEFAULT_SERVER) -> Outcome:
     pending = Release.objects.filter(server=server, state=State.PENDING).first()
     if pending is None:
         pending = Release.objects.create(server=server, revision=PolicyState.current(), trigger=trigger)
+        waking.server_changed(server)
     return Outcome(pending, changed=True)
 
 

@@ -1,72 +1,136 @@
 """One writer per server (DESIGN 5): a lease in the database, taken by a conditional update.
 
-Law: who does not hold the lease does not write. A holder asks again before every step that changes something outside,
-so one that slept past its lease finds it gone and stops.
+Laws:
+
+- Who does not hold the lease does not write. A holder asks again before every step that changes something outside
+  (``renew``), and in the transaction that stores how it went (``guard``).
+- The clock is the database's: hosts may disagree about the time, or jump.
+- ``epoch`` grows by one at each take. The release store turns away whoever comes with an older one.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 import secrets
-import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db.models import Q
-from django.utils import timezone
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, connections, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 
+from alerts.adapters.process_identity import is_gone, myself
 from alerts.models import ServerState
 
-DURATION = timedelta(seconds=60)
+logger = logging.getLogger(__name__)
+
+BEATS = 4
+"""Renewals within one duration: three may fail."""
+
+_held_here: set[str] = set()
+"""What this process holds; whatever else bears its name was lost together with the database."""
 
 
 class LeaseLost(Exception):
     """Somebody else writes to this server now."""
 
 
-class Lease:
-    """A lease that is held. ``renew`` before every step that changes something."""
+def duration() -> timedelta:
+    return timedelta(seconds=settings.LEASE_SECONDS)
 
-    def __init__(self, server: str, holder: str) -> None:
+
+class Lease:
+    """A lease that is held; a thread renews it meanwhile, so that slow reloads keep it.
+
+    ``lost``: somebody else was seen to have it. ``epoch``: the number that fences off earlier holders.
+    """
+
+    def __init__(self, server: str, holder: str, epoch: int) -> None:
         self.server = server
         self.holder = holder
+        self.epoch = epoch
+        self.lost = False
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name=f"lease of {server}", daemon=True)
+        self._heart.start()
 
     def renew(self) -> None:
-        """Holds on for another minute, or raises LeaseLost."""
-        now = timezone.now()
-        mine = ServerState.objects.filter(pk=self.server, lease_holder=self.holder, lease_until__gt=now)
-        if not mine.update(lease_until=now + DURATION):
+        """Holds on for a full duration again, or raises LeaseLost. Run out but taken by nobody is still ours."""
+        if self.lost or not self._prolong():
+            self.lost = True
+            raise LeaseLost(self.server)
+
+    def guard(self) -> None:
+        """Inside a transaction: nobody takes the lease before it ends; LeaseLost when somebody has."""
+        if not connection.in_atomic_block:
+            raise transaction.TransactionManagementError("a lease is guarded inside a transaction")
+        if not self._mine().select_for_update().values_list("lease_epoch", flat=True).first():
+            self.lost = True
             raise LeaseLost(self.server)
 
     def release(self) -> None:
-        ServerState.objects.filter(pk=self.server, lease_holder=self.holder).update(lease_holder="", lease_until=None)
+        """Gives it back. When the database is away, this process still knows that nobody here holds it."""
+        self._over.set()
+        _held_here.discard(self.holder)
+        try:
+            self._mine().update(lease_holder="", lease_until=None)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("the lease of %s could not be given back: %s", self.server, str(error).strip())
+
+    def _mine(self) -> QuerySet[ServerState]:
+        return ServerState.objects.filter(pk=self.server, lease_holder=self.holder, lease_epoch=self.epoch)
+
+    def _prolong(self) -> bool:
+        return bool(self._mine().update(lease_until=Now() + duration()))
+
+    def _beat(self) -> None:
+        pause = every = duration().total_seconds() / BEATS
+        while not self._over.wait(pause):
+            try:
+                if not self._prolong() and not self._over.is_set():
+                    self.lost = True
+                    logger.warning("the lease of %s was taken over", self.server)
+                    return
+                pause = every
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("the lease of %s could not be renewed: %s", self.server, str(error).strip())
+                pause = min(1.0, every)
+            finally:
+                connections.close_all()  # this thread's own
 
 
 def take(server: str) -> Lease | None:
-    """The lease, when nobody holds it or its holder let it run out; None otherwise."""
-    now = timezone.now()
-    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    """The lease, when nobody holds it, its holder is dead or let it run out; None otherwise."""
+    holder = f"{myself()}/{secrets.token_hex(4)}"
     state, _ = ServerState.objects.get_or_create(pk=server)
-    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
-    if _is_dead(state.lease_holder):  # killed on this machine: no need to wait for its lease to run out
+    free = Q(lease_until__isnull=True) | Q(lease_until__lte=Now())
+    # Farther away than anybody ever sets it: the database's clock was put back.
+    free |= Q(lease_until__gt=Now() + 2 * duration())
+    if _is_abandoned(state.lease_holder):  # killed on this machine: no need to wait for its lease to run out
         free |= Q(lease_holder=state.lease_holder)
-    if not ServerState.objects.filter(free, pk=server).update(lease_holder=holder, lease_until=now + DURATION):
-        return None
-    return Lease(server, holder)
-
-
-def _is_dead(holder: str) -> bool:
-    host, _, rest = holder.rpartition(":")[0].rpartition(":")
-    if host != socket.gethostname() or not rest.isdigit():
-        return False
+    epoch = state.lease_epoch + 1
+    _held_here.add(holder)  # before it can be read: another thread must not take it for abandoned
     try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
+        taken = ServerState.objects.filter(free, pk=server, lease_epoch=state.lease_epoch).update(
+            lease_holder=holder, lease_until=Now() + duration(), lease_epoch=epoch
+        )
+    except BaseException:
+        _held_here.discard(holder)
+        raise
+    if not taken:
+        _held_here.discard(holder)
+        return None
+    return Lease(server, holder, epoch)
+
+
+def _is_abandoned(holder: str) -> bool:
+    identity = holder.rpartition("/")[0]
+    if not identity:
         return False
-    return False
+    return holder not in _held_here if identity == myself() else is_gone(identity)
 
 
 @contextmanager

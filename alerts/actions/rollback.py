@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerts.actions import releases, status
+from alerts.actions import releases, status, waking
 from alerts.actions.deploy import deploy_and_wait
 from alerts.actions.errors import NotFound, PolicyConflict
 from alerts.domain.errors import Finding
@@ -38,6 +38,7 @@ def roll_back(release_id: int, *, timeout: float = 30.0) -> Release:
         raise PolicyConflict(Finding("contents_gone", f"the files of release {release.pk} are no longer kept"))
     releases.state_of(release.server)
     ServerState.objects.filter(pk=release.server).update(pinned_release=release, retry_at=None)
+    waking.server_changed(release.server)
     outcome = deploy_and_wait(f"rollback to {release.pk}", server=release.server, timeout=timeout)
     return outcome.release or release
 
@@ -46,5 +47,6 @@ def resume(server: str = DEFAULT_SERVER, *, timeout: float = 30.0) -> dict[str, 
     """Takes the pin off; the policy as it is now is delivered. Returns the status after that."""
     releases.state_of(server)
     ServerState.objects.filter(pk=server).update(pinned_release=None, retry_at=None)
+    waking.server_changed(server)
     deploy_and_wait("resume", server=server, timeout=timeout)
     return status.status(server)

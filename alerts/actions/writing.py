@@ -19,7 +19,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from alerts.actions import places
+from alerts.actions import places, waking
 from alerts.actions.errors import NotFound, VersionMismatch
 from alerts.actions.fields import MISSHAPEN, check_fields
 from alerts.actions.places import Places
@@ -120,6 +120,8 @@ def writing(*, dry_run: bool = False) -> Iterator[Write]:
             yield write
             if dry_run or not write.close():
                 transaction.set_rollback(True)
+            else:
+                waking.policy_changed()
     except IntegrityError as error:
         conflict = taken(error)
         if conflict is None:

@@ -1,23 +1,26 @@
-"""The worker: sees that the policy moved on, lets a burst of edits settle, and deploys; reconciles now and then.
+"""The worker: looks a few times a second at what servers need, and delivers to several of them at once.
 
-It asks for the wanted state a few times a second (one indexed row) instead of waiting for messages, so none can be
-lost.
+It asks the database (three small queries for all servers) instead of waiting for messages, so none can be lost. One
+server that hangs holds one thread and delays no other.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 
-from django.db import OperationalError, close_old_connections
-from django.utils import timezone
+from django.db import InterfaceError, OperationalError, connections
 
-from alerts.actions import releases
 from alerts.actions.deploy import deploy
+from alerts.actions.due import Due, Survey, survey
+from alerts.actions.housekeeping import keep_house
 from alerts.actions.reconcile import reconcile
-from alerts.models import DEFAULT_SERVER, PolicyState, Release, ServerState
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,13 @@ POLL = 0.2
 SETTLED = 0.3
 LONGEST_WAIT = 1.5
 RECONCILE_EVERY = 30.0
+KEEP_HOUSE_EVERY = 3600.0
+PARALLEL = 32
+PATIENCE_WITH_DATABASE = 5.0
+NO_PROGRESS = (0.5, 5.0)
+"""Seconds until the same need is tried again, first and at most: somebody else is at it, or a fault of our own."""
+HOUSE = ""
+"""Stands for a server's name: the house is kept in the same pool."""
 
 
 @dataclass
@@ -46,61 +56,121 @@ class Burst:
         self.revision = -1
 
 
-class Worker:
-    """One server's worker. ``stop`` lets it finish what it is in the middle of."""
+@dataclass
+class Desk:
+    """What this worker remembers of one server."""
 
-    def __init__(self, server: str = DEFAULT_SERVER, *, reconcile_every: float = RECONCILE_EVERY) -> None:
-        self.server = server
+    job: Future[None] | None = None
+    tried: Due | None = None
+    not_before: float = 0.0
+    pause: float = 0.0
+    reconciled: float = field(default=float("-inf"))
+
+    @property
+    def busy(self) -> bool:
+        return self.job is not None and not self.job.done()
+
+    def may_try(self, need: Due, now: float) -> bool:
+        return need != self.tried or now >= self.not_before
+
+    def note(self, need: Due, now: float) -> None:
+        """The same need again means that the last try changed nothing: less and less often."""
+        first, most = NO_PROGRESS
+        self.pause = min(most, max(first, self.pause * 2)) if need == self.tried else first
+        self.tried, self.not_before = need, now + self.pause
+
+
+class Worker:
+    """All enabled servers' worker. ``stop`` lets it finish what it is in the middle of."""
+
+    def __init__(
+        self, *, reconcile_every: float = RECONCILE_EVERY, parallel: int = PARALLEL, poll: float = POLL
+    ) -> None:
         self.reconcile_every = reconcile_every
+        self.poll = poll
         self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="deliver")
+        self._desks: dict[str, Desk] = {}
         self._burst = Burst()
-        self._tried = -1
-        self._reconciled = float("-inf")
+        self._next_reconcile = float("-inf")
 
     def stop(self) -> None:
         self._stopping.set()
 
     def run(self) -> None:
         """Until ``stop``. A database that is away, or a fault of our own, is logged and tried again."""
-        delay = POLL
-        while not self._stopping.is_set():
+        delay = 0.0
+        while not self._stopping.wait(delay):
             try:
                 self.step(time.monotonic())
-                delay = POLL
-            except OperationalError as error:
-                logger.error("the database is away: %s", error)
-                delay = min(delay * 2, 10.0)
+                delay = POLL if self._burst.revision >= 0 else self.poll
+            except (OperationalError, InterfaceError) as error:
+                logger.error("the database is away: %s", str(error).strip())
+                delay = min(max(delay, POLL) * 2, PATIENCE_WITH_DATABASE)
             except Exception:
-                logger.exception("a pass of the worker failed")
-                delay = min(delay * 2, 60.0)
-            close_old_connections()
-            self._stopping.wait(delay)
+                logger.exception("a look of the worker failed")
+                delay = min(max(delay, POLL) * 2, 60.0)
+            connections.close_all()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def step(self, now: float) -> None:
-        """One look, and what follows from it."""
-        revision = PolicyState.current()
-        if now - self._reconciled >= self.reconcile_every and self._may_try(revision):
-            self._tried, self._reconciled = revision, time.monotonic()
-            reconcile(server=self.server)
+        """One look at all servers, and what follows from it."""
+        found = survey()
+        for gone in self._desks.keys() - {*found.servers, HOUSE}:
+            if not self._desks[gone].busy:
+                del self._desks[gone]
+        ready = [need for need in found.due if not self._desk(need.server).busy]
+        ready = [need for need in ready if self._desk(need.server).may_try(need, now)]
+        edited = [need for need in ready if need.why == "policy"]
+        if not edited or self._burst.settled(found.revision, now):
             self._burst.over()
-            return
-        if not self._wanted(revision):
-            self._burst.over()
-            return
-        if self._burst.settled(revision, now) and self._may_try(revision):
-            self._tried = revision
-            deploy("policy", server=self.server)
-            self._burst.over()
+        else:
+            ready = [need for need in ready if need.why != "policy"]
+        for need in ready:
+            self._desk(need.server).note(need, now)
+            self._start(need.server, partial(deploy, need.why, server=need.server))
+        self._look_around(found, now)
+        self._keep_house(now)
 
-    def _wanted(self, revision: int) -> bool:
-        state = ServerState.objects.filter(pk=self.server).only("loaded_revision", "pinned_release", "retry_at").first()
-        if Release.objects.filter(server=self.server, state=Release.State.PENDING).exists():
-            return True
-        if state is None or state.retry_at is not None:
-            return True
-        return state.pinned_release_id is None and state.loaded_revision != revision
+    def _look_around(self, found: Survey, now: float) -> None:
+        """Reconciles one by one, spread over the time between two looks at the same server."""
+        stale = [
+            name
+            for name in found.stale(0.0)
+            if not self._desk(name).busy and self._is_stale(found.age(name), now - self._desk(name).reconciled)
+        ]
+        if not stale or now < self._next_reconcile:
+            return
+        pace = self.reconcile_every * 0.8 / len(found.servers)
+        self._next_reconcile = now + pace
+        for name in stale[: max(1, math.ceil(self.poll / pace))]:
+            self._desk(name).reconciled = now
+            self._start(name, partial(reconcile, server=name))
 
-    def _may_try(self, revision: int) -> bool:
-        """After a failure the same revision waits for its time; a new one is tried at once."""
-        retry_at = releases.state_of(self.server).retry_at
-        return retry_at is None or revision != self._tried or retry_at <= timezone.now()
+    def _is_stale(self, age: float, ours: float) -> bool:
+        """``age``: since anybody looked; ``ours``: since this worker did. At its start it looks at every server."""
+        return ours >= self.reconcile_every / 2 and (age >= self.reconcile_every or ours == float("inf"))
+
+    def _keep_house(self, now: float) -> None:
+        desk = self._desk(HOUSE)
+        if not desk.busy and now >= desk.not_before:
+            if desk.not_before:  # not at every start
+                self._start(HOUSE, keep_house)
+            desk.not_before = now + KEEP_HOUSE_EVERY
+
+    def _desk(self, server: str) -> Desk:
+        return self._desks.setdefault(server, Desk())
+
+    def _start(self, server: str, job: Callable[[], object]) -> None:
+        self._desk(server).job = self._pool.submit(_run, server, job)
+
+
+def _run(server: str, job: Callable[[], object]) -> None:
+    try:
+        job()
+    except (OperationalError, InterfaceError) as error:
+        logger.error("%s: the database is away: %s", server or "housekeeping", str(error).strip())
+    except Exception:
+        logger.exception("%s: a job failed", server or "housekeeping")
+    finally:
+        connections.close_all()  # this thread's own

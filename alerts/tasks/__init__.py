@@ -1,1 +1,1 @@
-"""The same actions as Celery tasks, for installations with a broker."""
+"""The same actions as Celery tasks, and who sends them, for installations with a broker."""

@@ -250,7 +250,7 @@ def test_a_celery_task_deploys_and_tries_again_until_it_could(
     subprocess.run([sys.executable, "manage.py", "shell", "-c", script], cwd=ROOT, env=settings, check=True)
     server.stop()
     worker = run_process(
-        [sys.executable, "-m", "celery", "-A", "config_server.celery", "worker", "--pool=solo", "--loglevel=info"],
+        [sys.executable, "-m", "celery", "-A", "config_server", "worker", "--pool=solo", "--loglevel=info"],
         env=settings,
         name="celery",
     )

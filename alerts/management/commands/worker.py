@@ -5,19 +5,23 @@ from argparse import ArgumentParser
 from typing import Any
 
 from alerts.management.policy_command import PolicyCommand
-from alerts.management.worker import RECONCILE_EVERY, Worker
+from alerts.management.worker import PARALLEL, POLL, RECONCILE_EVERY, Worker
+from config_server.database import without_pool
 
 
 class Command(PolicyCommand):
-    help = "Deploys the policy whenever it changes, and heals what drifts. Stops cleanly on SIGTERM."
+    help = "Delivers to every server whenever the policy changes, and heals what drifts. Stops cleanly on SIGTERM."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--reconcile-every", type=float, default=RECONCILE_EVERY, help="seconds between looks for drift"
         )
+        parser.add_argument("--parallel", type=int, default=PARALLEL, help="servers delivered to at the same time")
+        parser.add_argument("--poll", type=float, default=POLL, help="seconds between looks at the database")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        worker = Worker(reconcile_every=options["reconcile_every"])
+        without_pool()
+        worker = Worker(reconcile_every=options["reconcile_every"], parallel=options["parallel"], poll=options["poll"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         worker.run()
