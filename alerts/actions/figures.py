@@ -148,7 +148,7 @@ def _servers() -> Iterator[Figure]:
 
 
 def _watched(now: datetime) -> list[Watched]:
-    revision, committed_at = PolicyState.last_commit()
+    revision, _, _, committed_at = PolicyState.last_commit()
     states = ServerState.objects.select_related("loaded_release", "pinned_release").in_bulk()
     attempts = _first_attempts()
     written = cache(_first_written)

@@ -10,27 +10,39 @@ from __future__ import annotations
 import gc
 import threading
 from dataclasses import dataclass
-from datetime import datetime
 from typing import cast
 
 from django.conf import settings
-from django.db.models import Max, Q
+from django.db.models import Q
 
 from alerts.actions.layers import load_layers, load_topology
 from alerts.domain.compiler import CompiledPolicy, Options, compile_policy
 from alerts.domain.layers import Policy
 from alerts.domain.layout import Layout
-from alerts.models import AlertRule, Group, Namespace, PolicyState, Target
+from alerts.models import AlertRule, PolicyState, Target
+from alerts.models.policy_state import Commit
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedPolicy:
-    """The policy at one revision, and when that was committed. ``mark`` tells states of its topology apart."""
+    """The policy as it was at one commit."""
 
-    revision: int
-    committed_at: datetime | None
+    commit: Commit
     policy: Policy
-    mark: tuple[object, ...] = ()
+    labels: tuple[str, str]
+
+    @property
+    def revision(self) -> int:
+        return self.commit.revision
+
+    def can_follow(self, commit: Commit) -> bool:
+        """Whether the rules changed since are all there is to read: no place changed, and no row is simply gone.
+
+        A lower revision means that the database was put back.
+        """
+        seen = self.commit.revision
+        same_places = commit.topology_revision <= seen and self.labels == _labels()
+        return commit.revision >= seen and same_places and commit.purged_revision <= seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +86,7 @@ class PolicyCache:
     def current(self, wanted: Options) -> CurrentPolicy:
         """The policy at the latest committed revision (or a later one, when somebody writes meanwhile)."""
         known = self._compiled.get(wanted)
-        if known is not None and known.revision == PolicyState.current():
+        if known is not None and known.revision == PolicyState.current() and known.loaded.labels == _labels():
             return known
         with self._lock:
             return self._compile(self._refresh(), wanted)
@@ -98,19 +110,18 @@ class PolicyCache:
     def _refresh(self) -> LoadedPolicy:
         # Read between two looks at the revision: what changed in between is read again.
         while True:
-            revision, committed_at = PolicyState.last_commit()
+            commit = PolicyState.last_commit()
             known = self._loaded
-            if known is not None and known.revision == revision:
+            if known is not None and known.commit == commit and known.labels == _labels():
                 return known
-            mark = _topology_mark()
-            if known is not None and (known.revision > revision or known.mark != mark):  # older: it was put back
+            if known is not None and not known.can_follow(commit):
                 known = None
             policy = _brought_up_to_date(known) if known else load()
-            if PolicyState.current() != revision:
+            if PolicyState.last_commit() != commit:
                 continue
             if known is None:
                 self._compiled = {}
-            self._loaded = LoadedPolicy(revision, committed_at, policy, mark)
+            self._loaded = LoadedPolicy(commit, policy, _labels())
             return self._loaded
 
 
@@ -133,18 +144,12 @@ def _brought_up_to_date(known: LoadedPolicy) -> Policy:
     touched = [*changed.deleted().values_list("pk", flat=True), *(layer.rule_id for layer in written)]
     former = [layers.pop(rule_id) for rule_id in touched if rule_id in layers]
     layers |= {layer.rule_id: layer for layer in written}
-    if len(layers) != AlertRule.objects.living().count():  # somebody deleted and purged in between
-        return Policy(known.policy.topology, tuple(load_layers()))
     return known.policy.edited(tuple(layers.values()), {layer.key_id for layer in (*former, *written)})
 
 
-def _topology_mark() -> tuple[object, ...]:
-    """Moves on with every change of a namespace or group, purges of what was dead apart."""
-    marks = []
-    for model in (Namespace, Group):
-        living = model.objects.living()
-        marks += [model.objects.aggregate(latest=Max("revision"))["latest"], living.count()]
-    return (*marks, settings.TARGET_LABEL, settings.SCOPE_LABEL)
+def _labels() -> tuple[str, str]:
+    """Settings that a topology is made with."""
+    return (settings.TARGET_LABEL, settings.SCOPE_LABEL)
 
 
 _cache = PolicyCache()

@@ -134,6 +134,7 @@ def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
     """What the release holds and changes; stores it with the bytes of its files."""
     before = state.loaded_release.manifest if state.loaded_release else {}
     release.revision = wanted.revision
+    release.committed_at = wanted.current.loaded.commit.at if wanted.current else None
     release.content_hash = wanted.content_hash
     pinned = state.pinned_release
     release.layout = wanted.current.compiled.options.layout if wanted.current else pinned.layout if pinned else ""
@@ -339,14 +340,14 @@ def _forget_gone(server: str, keys: Any) -> None:
         stored.filter(pk__in=gone[start : start + 500]).delete()
 
 
-def prune(spec: ServerSpec, state: ServerState) -> None:
+def prune(spec: ServerSpec, state: ServerState, fence: int | None = None) -> None:
     """Keeps the last few good sets on disk, and the pinned one."""
     good = Release.objects.filter(server=state.name, verified_at__isnull=False).order_by("-pk")
     keep = set(good.values_list("content_hash", flat=True)[:KEPT_ON_DISK])
     if state.pinned_release is not None:
         keep.add(state.pinned_release.content_hash)
     try:
-        rule_store(spec).prune(keep)
+        rule_store(spec).prune(keep, fence)
     except StoreError:
         return  # the next release tries again; nothing depends on it
 

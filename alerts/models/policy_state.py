@@ -18,6 +18,16 @@ class Turn(NamedTuple):
     purged_revision: int
 
 
+class Commit(NamedTuple):
+    """The last committed change: ``revision``, when it was, and the last revisions at which places changed, and at
+    which rows went for good."""
+
+    revision: int = 0
+    topology_revision: int = 0
+    purged_revision: int = 0
+    at: datetime | None = None
+
+
 class PolicyState(models.Model):
     """The only row holds the revision; who wants to write takes this row first, so writers follow one another."""
 
@@ -41,10 +51,11 @@ class PolicyState(models.Model):
         return cls.objects.filter(pk=1).values_list("revision", flat=True).first() or 0
 
     @classmethod
-    def last_commit(cls) -> tuple[int, datetime | None]:
-        """The revision, and when it was committed."""
-        found = cls.objects.filter(pk=1).values_list("revision", "changed_at").first()
-        return found or (0, None)
+    def last_commit(cls) -> Commit:
+        """All a reader needs to tell what it has to read again."""
+        columns = ("revision", "topology_revision", "purged_revision", "changed_at")
+        found = cls.objects.filter(pk=1).values_list(*columns).first()
+        return Commit(*found) if found else Commit()
 
     @classmethod
     def lock(cls) -> int:

@@ -49,7 +49,7 @@ def test_every_commit_of_the_policy_is_dated(world: SimpleNamespace) -> None:
     before = PolicyState.last_commit()
     rules.update(world.rule.pk, {"query_template": "load1 > 6"})
     after = PolicyState.last_commit()
-    assert after[0] == before[0] + 1
-    assert after[1] > before[1]
-    assert policy.current().loaded.committed_at == after[1]
+    assert after.revision == before.revision + 1
+    assert after.at > before.at
+    assert policy.current().loaded.commit == after
     assert policy.current("consolidated").loaded is policy.current("per-scope").loaded
