@@ -14,6 +14,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from alerts.adapters.allowed_urls import wrong_entries
+
 LABEL_CLASH_HINT = "Each of the labels the product writes needs a name of its own."
 
 
@@ -36,6 +38,16 @@ def rule_directory_is_usable(app_configs: Any, **kwargs: Any) -> Sequence[CheckM
         hint = "Give this user the right to write there, or name another one in PROMETHEUS_RULE_DIR."
         return [Error(message, hint=hint, id="alerts.E012")]
     return []
+
+
+@register("alerts")
+def servers_are_bounded(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    wrong = wrong_entries(settings.PROMETHEUS_ALLOWED_HOSTS)
+    if not wrong:
+        return []
+    message = f"PROMETHEUS_ALLOWED_HOSTS holds {wrong[0]!r}, which allows nothing."
+    hint = "List hosts, host:port, *.domain or networks such as 10.0.0.0/8, separated by commas."
+    return [Error(message, hint=hint, id="alerts.E021")]
 
 
 @register("alerts")

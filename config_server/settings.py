@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from alerts.adapters.allowed_urls import entry_of
 from config_server.database import POSTGRESQL, database
 from config_server.environment import Environment
 from config_server.logs import FORMATS, configuration
@@ -45,6 +46,12 @@ PROMETHEUS_TIMEOUT = environment.number("PROMETHEUS_TIMEOUT", 30.0, "alerts.E006
 PROMETHEUS_RULE_DIR = Path(environment.text("PROMETHEUS_RULE_DIR", str(VAR_DIR / "rules"))).absolute()
 # Rule directories of further servers lie below one of these; a relative one below the first.
 PROMETHEUS_RULE_ROOTS = environment.words("PROMETHEUS_RULE_ROOTS", (str(VAR_DIR / "servers"),))
+# Hosts that servers may have, and where their passwords, tokens and certificates lie.
+PROMETHEUS_ALLOWED_HOSTS = (
+    *environment.words("PROMETHEUS_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")),
+    *((_own,) if (_own := entry_of(PROMETHEUS_URL)) else ()),
+)
+PROMETHEUS_CREDENTIALS_DIR = Path(environment.text("PROMETHEUS_CREDENTIALS_DIR", str(VAR_DIR / "credentials")))
 PROMETHEUS_RULE_LAYOUT = environment.choice(
     "PROMETHEUS_RULE_LAYOUT", "per-scope", ("per-scope", "consolidated"), "alerts.E007"
 )

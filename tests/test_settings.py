@@ -70,6 +70,7 @@ WRONG = {
     "a severity twice": ("alerts.E016", {"SEVERITIES": "page,page"}),
     "a broker that is none": ("alerts.E018", {"CELERY_BROKER_URL": "localhost:6379"}),
     "a broker of no known kind": ("alerts.E018", {"CELERY_BROKER_URL": "http://u:secret@h"}),
+    "a host that is none": ("alerts.E021", {"PROMETHEUS_ALLOWED_HOSTS": "a.example,http://b.example"}),
     "no promtool": ("alerts.W001", {"PATH": "/nowhere"}),
     "debugging in public": ("alerts.W002", {"DEBUG": "1", "BASE_URL": "https://h"}),
     "every host": ("alerts.W003", {"ALLOWED_HOSTS": "*"}),
@@ -190,3 +191,10 @@ def test_a_wrong_url_never_falls_back_to_another_database(tmp_path: Path) -> Non
     environment = Environment({"DATABASE_URL": "postgresq://h/d"})
     assert database(environment, tmp_path)["ENGINE"] == "django.db.backends.dummy"
     assert [problem.id for problem in environment.problems] == ["alerts.E001"]
+
+
+def test_the_host_of_the_settings_own_server_is_always_allowed(tmp_path: Path) -> None:
+    code = "from config_server import settings as s; print(s.PROMETHEUS_ALLOWED_HOSTS)"
+    given = {"PROMETHEUS_URL": "http://prom.example:9090", "PROMETHEUS_ALLOWED_HOSTS": "10.0.0.0/8"}
+    assert python(code, tmp_path, **given).stdout.strip() == "('10.0.0.0/8', 'prom.example:9090')"
+    assert "'localhost'" in python(code, tmp_path).stdout
