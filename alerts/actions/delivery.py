@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+
 from alerts.actions.compile_check import promtool
 from alerts.actions.lease import Lease
 from alerts.actions.wanted import WantedSet
@@ -66,7 +68,9 @@ def rule_store(spec: ServerSpec) -> ReleaseStore:
 
 
 def prometheus(spec: ServerSpec) -> Prometheus:
-    return Prometheus(spec.url, timeout=min(spec.timeout, 10.0), reload_timeout=spec.timeout)
+    return Prometheus.of(
+        spec, credentials_dir=settings.PROMETHEUS_CREDENTIALS_DIR, allowed=settings.PROMETHEUS_ALLOWED_HOSTS
+    )
 
 
 @dataclass
