@@ -109,11 +109,13 @@ class DirectoryDelivery:
             return False
         reach("read_back.before")
         with timed(self.journal, "read_back"), _prometheus_errors("rolled_back"):
-            found = self._mismatches(None if self.check_all else {*self.staged.changed})
+            changed = None if self.check_all else {*self.staged.changed}
+            loaded = self.prometheus.rules_of(self.rule_dir, changed)
+            found = mismatches(loaded, self.bundle, self.rule_dir, changed)
             deadline = time.monotonic() + self.patience
             while found and time.monotonic() < deadline:
                 time.sleep(0.2)
-                found = self._mismatches()
+                found = mismatches(self.prometheus.rules(), self.bundle, self.rule_dir)
         if found:
             words = [
                 problem("read_back_mismatch", f"Prometheus loaded something else: {mismatch}")
@@ -188,9 +190,6 @@ class DirectoryDelivery:
             return self.promtool.check(self.store.link)[:SHOWN]
         except (PromtoolError, OSError):
             return []
-
-    def _mismatches(self, changed: Collection[str] | None = None) -> list[Mismatch]:
-        return mismatches(self.prometheus.rules(), self.bundle, self.rule_dir, changed)
 
     def _restore(self) -> None:
         """The set that was in place; a damaged or lost one from the last good; where there was none, no rules.
