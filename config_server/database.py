@@ -21,7 +21,11 @@ SQLITE_OPTIONS = {
     "timeout": 20,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
 }
-POOL = {"min_size": 1, "max_size": 10, "timeout": 10}
+# A restart of the database is waited for a little; then 503. Who gave up reconnecting begins anew with the next request:
+# a longer timeout would stretch the pauses between tries to minutes.
+POOL = {"min_size": 1, "max_size": 10, "timeout": 3, "reconnect_timeout": 4, "max_idle": 120}
+# A database that vanished without a word is noticed: seconds to connect, milliseconds until data counts as lost.
+POSTGRESQL_OPTIONS = {"connect_timeout": 3, "tcp_user_timeout": 10_000, "keepalives_idle": 30, "keepalives_interval": 5}
 
 
 def database(environment: Environment, var_dir: Path) -> dict[str, Any]:
@@ -43,7 +47,11 @@ def database(environment: Environment, var_dir: Path) -> dict[str, Any]:
         if not parsed["NAME"]:
             return _refused(environment, "names no database.")
         options = parsed.setdefault("OPTIONS", {})
+        for name, value in POSTGRESQL_OPTIONS.items():
+            options.setdefault(name, value)
         options.setdefault("pool", dict(POOL))
+        # Each connection is tried before it is used, so what a restart broke is replaced unseen.
+        parsed["CONN_HEALTH_CHECKS"] = True
         return parsed
     return _refused(environment, "is neither SQLite nor PostgreSQL.")
 
