@@ -5,7 +5,8 @@ Laws:
 - Who does not hold the lease does not write. A holder asks again before every step that changes something outside
   (``renew``), and in the transaction that stores how it went (``guard``).
 - The clock is the database's: hosts may disagree about the time, or jump.
-- ``epoch`` grows by one at each take. The release store turns away whoever comes with an older one.
+- ``epoch`` grows at each take. The release store turns away whoever comes with an older one. It also grows past what
+  the rule directory has seen: a database that was brought back from a backup knows of lower numbers only.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from django.db import DatabaseError, InterfaceError, connection, connections, tr
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from alerts.actions.servers import spec_of
+from alerts.adapters import fence
 from alerts.adapters.process_identity import is_gone, myself
-from alerts.models import ServerState
+from alerts.models import PrometheusServer, ServerState
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +114,7 @@ def take(server: str) -> Lease | None:
     free |= Q(lease_until__gt=Now() + 2 * duration())
     if _is_abandoned(state.lease_holder):  # killed on this machine: no need to wait for its lease to run out
         free |= Q(lease_holder=state.lease_holder)
-    epoch = state.lease_epoch + 1
+    epoch = max(state.lease_epoch, _seen_by_directory(server)) + 1
     _held_here.add(holder)  # before it can be read: another thread must not take it for abandoned
     try:
         taken = ServerState.objects.filter(free, pk=server, lease_epoch=state.lease_epoch).update(
@@ -124,6 +127,13 @@ def take(server: str) -> Lease | None:
         _held_here.discard(holder)
         return None
     return Lease(server, holder, epoch)
+
+
+def _seen_by_directory(server: str) -> int:
+    row = PrometheusServer.objects.living().filter(name=server).first()
+    if row is None or row.delivery != PrometheusServer.Delivery.DIRECTORY:
+        return 0
+    return fence.recorded(spec_of(row).rule_dir)
 
 
 def _is_abandoned(holder: str) -> bool:
