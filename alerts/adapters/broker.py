@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 
 import redis
 
@@ -12,26 +11,27 @@ PATIENCE = 0.5
 REMEMBERED = 2.0
 
 _lock = threading.Lock()
-_last: tuple[float, str, dict[str, int] | None] = (float("-inf"), "", None)
+_last: tuple[float, object, dict[str, int] | None] = (float("-inf"), None, None)
 
 
-def queue_lengths(url: str, queues: Sequence[str]) -> dict[str, int] | None:
+def queue_lengths(url: str, queues: tuple[str, ...]) -> dict[str, int] | None:
     """Messages that wait in each queue; None when the broker does not answer. Asked at most every two seconds."""
     global _last
     with _lock:
-        asked, known_url, known = _last
-        if known_url != url or time.monotonic() - asked >= REMEMBERED:
+        asked, about, known = _last
+        if about != (url, queues) or time.monotonic() - asked >= REMEMBERED:
             known = _ask(url, queues)
-            _last = (time.monotonic(), url, known)
+            _last = (time.monotonic(), (url, queues), known)
         return known
 
 
-def _ask(url: str, queues: Sequence[str]) -> dict[str, int] | None:
+def _ask(url: str, queues: tuple[str, ...]) -> dict[str, int] | None:
     try:
         client = redis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
         with client, client.pipeline(transaction=False) as pipeline:
+            pipeline.ping()
             for queue in queues:
                 pipeline.llen(queue)
-            return {queue: int(length) for queue, length in zip(queues, pipeline.execute(), strict=True)}
+            return {queue: int(length) for queue, length in zip(queues, pipeline.execute()[1:], strict=True)}
     except (redis.RedisError, OSError, ValueError):
         return None

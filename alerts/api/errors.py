@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db.transaction import TransactionManagementError
 from django.http import Http404, HttpResponse
 from rest_framework import exceptions as drf
 
@@ -25,6 +26,8 @@ from alerts.domain.errors import Finding, PolicyConflict, PolicyError
 
 logger = logging.getLogger(__name__)
 MAX_ENTRIES = 200
+RETRY_AFTER = "2"
+"""Seconds: as long as a restart of the database takes."""
 
 
 def response(exc: Exception, allowed: Sequence[str] = ()) -> HttpResponse:
@@ -57,15 +60,33 @@ def problem_of(exc: BaseException) -> Problem:
         return Problem(400, "malformed_request", "the request is malformed")
     if isinstance(exc, IntegrityError):
         return Problem(409, "conflict", "another request took the same place first")
-    if isinstance(exc, OperationalError):
-        return Problem(503, "unavailable", "the database cannot be reached", headers={"Retry-After": "1"})
+    if database_is_away(exc):
+        return database_away()
     if isinstance(exc, PrometheusUnavailable):
-        return Problem(503, "prometheus_unavailable", str(exc), headers={"Retry-After": "1"})
+        return Problem(503, "prometheus_unavailable", str(exc), headers={"Retry-After": RETRY_AFTER})
     if isinstance(exc, PrometheusError):
         return Problem(502, "prometheus_refused", str(exc))
     if isinstance(exc, StoreError):
         return Problem(503, "rule_directory", str(exc))
     return Problem(500, "internal", "the server failed; its log says how")
+
+
+def database_is_away(exc: BaseException | None) -> bool:
+    """Whether it failed for want of a database: gone, restarting, too slow, or closed in the middle."""
+    while exc is not None:
+        if isinstance(exc, OperationalError | InterfaceError):
+            return True
+        # Django notices a transaction whose connection went, and says only that it is broken.
+        if not isinstance(exc, TransactionManagementError):
+            return False
+        exc = exc.__cause__ or exc.__context__
+    return False
+
+
+def database_away() -> Problem:
+    """Nothing was acknowledged: a write whose end is unknown is to be asked about again."""
+    detail = "the database cannot be reached; nothing was confirmed"
+    return Problem(503, "unavailable", detail, headers={"Retry-After": RETRY_AFTER})
 
 
 _POLICY_STATUS: tuple[tuple[type[PolicyError], int, str], ...] = (

@@ -5,14 +5,24 @@ Named in ``config_server.urls``. Browsers on other pages get Django's own; progr
 
 from __future__ import annotations
 
+import sys
+
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.views import csrf, defaults
 from django.views.decorators.csrf import csrf_exempt
 
+from alerts.api import errors
 from alerts.api.problems import Problem
 
 OURS = ("/api/", "/-/", "/metrics")
+# No template, which might ask the database who is looking.
+PAUSE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Back in a moment</title></head>
+<body><h1>Back in a moment</h1>
+<p>The database cannot be reached. Nothing was saved just now; try again in a few seconds.</p>
+</body></html>
+"""
 
 
 @csrf_exempt
@@ -43,8 +53,14 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Sessions are read before any view: a database that is away may show here as well."""
+    away = errors.database_is_away(sys.exception())
     if _wants_page(request):
+        if away:
+            return HttpResponse(PAUSE, status=503, headers={"Retry-After": errors.RETRY_AFTER})
         return defaults.server_error(request)
+    if away:
+        return errors.database_away().response()
     return Problem(500, "internal", "the server failed; its log says how").response()
 
 
