@@ -15,6 +15,7 @@ from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
 from alerts.domain.compiler import CompiledPolicy
 from alerts.domain.errors import Finding
 from alerts.domain.layers import KeyId, Kind
+from alerts.domain.promql.emptiness import nothing_of_nothing
 from alerts.domain.promql.expression import Expression, Selector, parse
 from alerts.domain.promql.matchers import Matcher, finite_values
 from alerts.domain.promql.metrics import metrics_read
@@ -211,12 +212,19 @@ class SplitAnalysis:
         alike = self._alike(branch, expression, met)
         if read <= alike:
             return None  # recorded alike on each of them
+        if self._is_one_target(branch.region) and nothing_of_nothing(expression, alike):
+            return None  # its series are on the servers that hold its position, the others find none
         for label in met.cut_by:
             reason = self._mixes(expression, label, alike)
             reason = reason or why_whole_query(rule.kind, expression, label, self.determined_by, alike)
             if reason is not None:
                 return Objection(label, reason, met.servers)
         return None
+
+    def _is_one_target(self, region: Region) -> bool:
+        """Whether all series of the region share a position, because one value of a determining label is all it has."""
+        conditions = [region.condition(label) for label in self.determined_by]
+        return any(one.include and len(one.values) == 1 and "" not in one.values for one in conditions)
 
     def _alike(self, branch: Branch, expression: Expression, met: _Meeting) -> set[str]:
         """The metrics that are the same on each of these servers: ``unscoped`` ones, and what is recorded whole."""

@@ -143,6 +143,15 @@ def test_one_that_may_come_without_it_is_not(query: str) -> None:
     assert ServerView(compiled(made, LOW), STAGING).rules_of(LOW.key_id)[0].expr == "job:up:sum < 3"
 
 
+def test_where_the_rule_s_own_region_speaks_of_the_label_the_series_is_asked_for_it() -> None:
+    made = recording(1, "job:up:sum", "limits * 2", unscoped=("limits",))
+    reader = layer(2, env("production"), "job:up:sum < 3", key="Low", variables=())
+    policy = compiled(made, reader)
+    assert not policy.problems
+    (rule,) = ServerView(policy, EU).rules_of(reader.key_id)
+    assert rule.expr == 'job:up:sum{environment="production-eu"} < 3'
+
+
 def test_what_is_made_of_such_a_series_lacks_the_label_too() -> None:
     chain = [recording(n, f"job:up:{n}", f"job:up:{n - 1} * 2") for n in range(3, 8)]
     view = ServerView(compiled(recording(2, "job:up:2", "sum by (job) (up)"), *chain), STAGING)
@@ -186,7 +195,9 @@ def test_a_change_makes_new_rules_of_its_own_key_alone() -> None:
     others = [layer(n, key=f"K{n}", query=EACH_SERIES) for n in range(3, 6)]
     policy = compiled(BASE, *others)
     before = ServerView(policy, STAGING)
-    after = ServerView(changed(policy, BASE, PRODUCTION_90, *others), STAGING, before)
+    staging_90 = layer(2, env("staging"), config=threshold(90))
+    after = ServerView(changed(policy, BASE, staging_90, *others), STAGING, before)
+    assert exprs(after)[0] == 'cpu_usage{environment="staging"} > 90'
     for one in others:
         assert after.rules_of(one.key_id)[0] is before.rules_of(one.key_id)[0]
     assert after.rules == ServerView(after.compiled, STAGING).rules

@@ -13,7 +13,7 @@ from alerts.domain.fleet_splits import SplitAnalysis, gaps, needs_several_server
 from alerts.domain.layers import GLOBAL, Layer, Policy
 from alerts.domain.regions import Condition, Region
 from alerts.domain.server_selectors import selector_region
-from tests.domain.policies import BY_ENVIRONMENT, EACH_SERIES, ONE_SUM, TOPOLOGY, compiled, env, layer, recording
+from tests.domain.policies import BY_ENVIRONMENT, EACH_SERIES, ONE_SUM, TOPOLOGY, compiled, env, host, layer, recording
 from tests.domain.test_regions import positions, regions
 
 
@@ -58,6 +58,8 @@ IN_STAGING = recording(3, "job:up:sum", "sum by (job) (up)", env("staging"))
         ([alert("sum(up) < 3")], PAIR),
         ([alert("sum(up) < 3")], {"a": PRODUCTION}),
         ([alert("sum(up) < 3", scope=env("staging"))], {**BY_ENV, "b2": STAGING}),
+        # One target is at one position, wherever that is.
+        ([alert("sum(up) < 3", scope=host("h1"))], BY_ENV),
         # Its author lets it be cut, or has cut it already.
         ([alert("sum(up) < 3", allow_split=True)], BY_ENV),
         ([alert("sum(up) < 3", partition_by=("environment",))], BY_ENV),
@@ -86,6 +88,8 @@ def test_what_each_server_can_do_alone_is_not_reported(layers: list[Layer], serv
         ([alert('absent(up{environment="staging"}) or absent(up{environment="production"})')], BY_ENV,
          {"A": "environment"}),
         ([alert("topk(3, up)")], BY_ENV, {"A": "environment"}),
+        ([alert("absent(up)", scope=host("h1"))], BY_ENV, {"A": "environment"}),
+        ([alert("sum(up) < 3", scope=host(""))], BY_ENV, {"A": "environment"}),
         ([alert("sum(up) < 3", scope=env("production"))], {"a": EU, "b": PRODUCTION}, {"A": "environment"}),
         ([alert("sum(up) < 3", scope=env("production"))], {"a": WEB, "b": DB}, {"A": "logical"}),
         ([alert("sum by (environment) (up) < 3")], {"a": PRODUCTION, "b": WEB}, {"A": "logical"}),
