@@ -57,10 +57,14 @@ class LoadedGroup:
 
 @dataclass(frozen=True, eq=False)
 class LoadedRules:
-    """``merged``: a Thanos ruler sorts the rules of a group, and adds its own labels to each."""
+    """``in_order``: rules stand as they were written. vmalert puts new ones behind those it had; Thanos sorts them.
+
+    ``labels_added``: a Thanos ruler adds labels of its own to each rule.
+    """
 
     groups: tuple[LoadedGroup, ...]
-    merged: bool = False
+    in_order: bool = True
+    labels_added: bool = False
 
     def under(self, rule_dir: str | Path) -> dict[str, list[LoadedGroup]]:
         """The groups that come from ``<rule_dir>/current/``, by file name.

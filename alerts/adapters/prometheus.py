@@ -4,7 +4,7 @@ Every flavour is asked in the same words and answers in the same ones:
 
 - vmalert answers a reload at once and reloads afterwards: its counters tell when it has, and whether it went well.
   It shows them anew each second, so a reload takes a second or two here.
-- A Thanos ruler sorts and labels what it loads (see ``LoadedRules.merged``).
+- vmalert and Thanos rulers do not keep the order of rules, nor the latter their labels (see ``LoadedRules``).
 """
 
 from __future__ import annotations
@@ -161,8 +161,10 @@ class Prometheus:
                 for group in data["groups"] or ()
                 if wanted is None or group["file"] in wanted
             )
-            # Only a Thanos ruler has this member.
-            return LoadedRules(groups, any("partialResponseStrategy" in group for group in data["groups"] or ()))
+            # Members that only a Thanos ruler, and only vmalert, gives a group.
+            thanos = any("partialResponseStrategy" in group for group in data["groups"] or ())
+            vmalert = any("concurrency" in group for group in data["groups"] or ())
+            return LoadedRules(groups, in_order=not (thanos or vmalert), labels_added=thanos)
         except (KeyError, TypeError, ValueError) as error:
             raise BadAnswer(f"{self.name} describes its rules in an unknown way: {error!r}") from error
 

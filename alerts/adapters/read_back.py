@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,7 +69,9 @@ def compare(
             mismatches.append(Mismatch(name, "file", f"{len(file.groups)} groups", None))
             continue
         closely = changed is None or name in changed
-        mismatches += _file_mismatches(file, ours[name], closely=closely, merged=loaded.merged)
+        mismatches += _file_mismatches(
+            file, ours[name], closely=closely, in_order=loaded.in_order, labels_added=loaded.labels_added
+        )
     return mismatches
 
 
@@ -84,7 +86,7 @@ def unhealthy(loaded: LoadedRules, rule_dir: str | Path) -> list[Unhealthy]:
 
 
 def _file_mismatches(
-    file: ExpectedFile, groups: Sequence[LoadedGroup], *, closely: bool, merged: bool
+    file: ExpectedFile, groups: Sequence[LoadedGroup], *, closely: bool, in_order: bool, labels_added: bool
 ) -> Iterator[Mismatch]:
     found = {group.name: group for group in groups}
     wanted = {group.name: group for group in file.groups}
@@ -104,37 +106,42 @@ def _file_mismatches(
         if expected.interval_ms is not None and _milliseconds(loaded.interval) != expected.interval_ms:
             yield Mismatch(file.name, "interval", expected.interval_ms, _milliseconds(loaded.interval), group=name)
         if closely:
-            rules = _in_our_order(expected.rules, loaded.rules) if merged else loaded.rules
+            rules: Sequence[LoadedRule] = loaded.rules
+            if labels_added:
+                rules = _without_added_labels(expected.rules, rules)
+            if not in_order:
+                rules = _in_our_order(expected.rules, rules)
             for index, pair in enumerate(zip(expected.rules, rules, strict=True), start=1):
                 for field, want, have in _rule_differences(*pair):
                     yield Mismatch(file.name, field, want, have, name, index, pair[0].name)
 
 
-def _in_our_order(expected: Sequence[ExpectedRule], loaded: Sequence[LoadedRule]) -> list[LoadedRule]:
-    """A Thanos ruler sorts rules and adds labels: each expected rule gets the one that is like it, or what is left.
-
-    Labels beyond the expected ones are taken for Thanos' own.
-    """
-    left, found = list(loaded), list[LoadedRule | None]()
+def _in_our_order(expected: Sequence[ExpectedRule], found: Sequence[LoadedRule]) -> list[LoadedRule]:
+    """For each expected rule the one that is like it; for those that have none, what is left, in its order."""
+    left = dict(enumerate(found))
+    called = defaultdict[tuple[str, str], list[int]](list)
+    for place, loaded in left.items():
+        called[loaded.type, loaded.name].append(place)
+    places = list[int | None]()
     for rule in expected:
-        match = next((other for other in left if _is_like(rule, other)), None)
-        if match is not None:
-            left.remove(match)
-        found.append(match)
+        free = (place for place in called[rule.type, rule.name] if place in left)
+        like = next((place for place in free if not any(_rule_differences(rule, left[place]))), None)
+        if like is not None:
+            del left[like]
+        places.append(like)
+    others = iter(left.values())
+    return [next(others) if place is None else found[place] for place in places]
+
+
+def _without_added_labels(expected: Sequence[ExpectedRule], found: Sequence[LoadedRule]) -> list[LoadedRule]:
+    """Labels that no expected rule of that name has are the server's own."""
+    own = defaultdict[tuple[str, str], set[str]](set)
+    for rule in expected:
+        own[rule.type, rule.name] |= rule.labels.keys()
     return [
-        _without_added_labels(rule, match if match is not None else left.pop(0))
-        for rule, match in zip(expected, found, strict=True)
+        rule._replace(labels={name: text for name, text in rule.labels.items() if name in own[rule.type, rule.name]})
+        for rule in found
     ]
-
-
-def _is_like(expected: ExpectedRule, loaded: LoadedRule) -> bool:
-    if (expected.type, expected.name) != (loaded.type, loaded.name):
-        return False
-    return not any(_rule_differences(expected, _without_added_labels(expected, loaded)))
-
-
-def _without_added_labels(expected: ExpectedRule, loaded: LoadedRule) -> LoadedRule:
-    return loaded._replace(labels={name: loaded.labels[name] for name in expected.labels if name in loaded.labels})
 
 
 def _rule_differences(expected: ExpectedRule, loaded: LoadedRule) -> Iterator[tuple[str, Any, Any]]:

@@ -174,6 +174,24 @@ def test_what_was_written_is_what_vmalert_has_loaded(start_vmalert, tmp_path):
     assert compare(from_bytes, loaded, rule_dir=store.rule_dir) == []
 
 
+def test_the_order_in_which_vmalert_keeps_rules_is_no_difference(start_vmalert, tmp_path):
+    """After a reload it has new rules behind those it had, also those of one name."""
+    first = [compiled("M", "up > 1"), compiled("N", "up > 2")]
+    more = [compiled("A", "up"), compiled("M", "up > 0", labels=(("severity", "x"),)), *first, compiled("Z", "up")]
+    store, _ = written(tmp_path, first)
+    server = start_vmalert(rule_dir=store.rule_dir)
+    client = Prometheus(server.url)
+    files = render(more)
+    store.activate(store.stage({name: file.content for name, file in files.items()}).content_hash)
+    client.reload()
+    assert names(client) != [rule.name for rule in sorted(more, key=lambda rule: rule.name)]
+    expected = expect_rendered(files.values())
+    assert compare(expected, client.rules(), rule_dir=store.rule_dir) == []
+    files = render([*more[:-1], compiled("Z", "down")])
+    (difference,) = compare(expect_rendered(files.values()), client.rules(), rule_dir=store.rule_dir)
+    assert (difference.field, difference.wanted, difference.found) == ("expr", "down", "up")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "field"),
     [
