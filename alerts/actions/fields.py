@@ -52,7 +52,7 @@ def _check_text(field: models.Field, value: Any, pointer: str) -> Iterator[Findi
         yield finding
     elif not value.strip() and not field.blank:
         yield Finding("required", "must not be empty", pointer)
-    elif field.choices and value not in {choice for choice, _ in field.flatchoices}:
+    elif value and field.choices and value not in {choice for choice, _ in field.flatchoices}:
         allowed = ", ".join(choice for choice, _ in field.flatchoices)
         yield Finding("choice", f"{shown(value)} is not one of: {allowed}", pointer)
 

@@ -93,7 +93,7 @@ def _objections(row: PrometheusServer) -> list[Finding]:
     if not found:
         found += check_rule_dir(row)
     if row.url:
-        found += check_url(row.url, getattr(settings, "PROMETHEUS_ALLOWED_HOSTS", ("127.0.0.1",)))
+        found += check_url(row.url, settings.PROMETHEUS_ALLOWED_HOSTS)
     found += [*check_auth(row.auth), *check_tls(row.tls)]
     return [*found, *check_selector(load_topology(), row.selector)]
 

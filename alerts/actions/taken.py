@@ -33,6 +33,7 @@ NAMES: dict[str, tuple[frozenset[str], str, str]] = {
         "/key",
         "There is a rule of this kind and key at this scope already.",
     ),
+    "server_name_taken": (frozenset(("alerts_prometheusserver.name",)), "/name", "Another server has this name."),
     "membership_one_group_per_namespace": (
         frozenset(("alerts_membership.target_id", "alerts_membership.namespace_id")),
         "/groups",
@@ -50,6 +51,7 @@ NAMES: dict[str, tuple[frozenset[str], str, str]] = {
             ("target", "target", "target"),
             ("template", "alerttemplate", "alert template"),
             ("rule", "alertrule", "alert rule"),
+            ("server", "prometheusserver", "Prometheus server"),
         )
     },
 }
@@ -58,10 +60,13 @@ NAMES: dict[str, tuple[frozenset[str], str, str]] = {
 def taken(error: IntegrityError) -> Taken | None:
     """What to raise in its place; None when it is about something else."""
     name = _constraint(error)
-    if name is None:
-        return None
-    _, pointer, message = NAMES[name]
-    return Taken(Finding("taken", message, pointer, hint="Choose another one, or change the one that has it."))
+    return None if name is None else Taken(taken_finding(name))
+
+
+def taken_finding(constraint: str) -> Finding:
+    """What is wrong when this constraint does not hold."""
+    _, pointer, message = NAMES[constraint]
+    return Finding("taken", message, pointer, hint="Choose another one, or change the one that has it.")
 
 
 def _constraint(error: IntegrityError) -> str | None:

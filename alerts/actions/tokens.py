@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from alerts.domain.errors import Finding, InvalidPolicy
-from alerts.models import ApiToken, Role
+from alerts.models import ApiToken, PrometheusServer, Role
 
 MARK = "cs_"
 PREFIX_LENGTH = 11
@@ -26,10 +26,24 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
-def create(username: str, role: str, *, name: str = "", expires_at: datetime | None = None) -> tuple[str, ApiToken]:
-    """A new token for this user, who is made (without a password) if missing. The token itself is not kept."""
+def create(
+    username: str,
+    role: str,
+    *,
+    name: str = "",
+    expires_at: datetime | None = None,
+    server: PrometheusServer | None = None,
+) -> tuple[str, ApiToken]:
+    """A new token for this user, who is made (without a password) if missing. The token itself is not kept.
+
+    ``server`` is an agent's, whose bundle it opens; other roles have none.
+    """
     if role not in Role.values:
         raise InvalidPolicy(Finding("choice", f"{role!r} is not one of: {', '.join(Role.values)}", "/role"))
+    if role == Role.AGENT and server is None:
+        raise InvalidPolicy(Finding("required", "The token of an agent is for one server.", "/server"))
+    if role != Role.AGENT and server is not None:
+        raise InvalidPolicy(Finding("not_used", "Only the token of an agent is for one server.", "/server"))
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidPolicy(Finding("out_of_range", "lies in the past", "/expires"))
     plain = MARK + secrets.token_urlsafe(32)
@@ -39,11 +53,23 @@ def create(username: str, role: str, *, name: str = "", expires_at: datetime | N
             user=user,
             name=name,
             role=role,
+            server=server,
             digest=digest_of(plain),
             prefix=plain[:PREFIX_LENGTH],
             expires_at=expires_at,
         )
     return plain, row
+
+
+def create_for_agent(server_name: str, *, name: str = "", expires_at: datetime | None = None) -> tuple[str, ApiToken]:
+    """A token that opens one living server's bundle and takes its agent's reports, and nothing else."""
+    server = PrometheusServer.objects.living().filter(name=server_name).first()
+    if server is None:
+        raise InvalidPolicy(Finding("unknown_reference", f"There is no Prometheus server {server_name!r}.", "/server"))
+    if server.delivery != PrometheusServer.Delivery.AGENT:
+        hint = "Set its delivery to agent first."
+        raise InvalidPolicy(Finding("wrong_delivery", f"{server_name} is not fed by an agent.", "/server", hint=hint))
+    return create(f"agent-{server_name}", Role.AGENT, name=name, expires_at=expires_at, server=server)
 
 
 def _user(username: str) -> Any:
@@ -61,7 +87,7 @@ def _user(username: str) -> Any:
 
 
 def authenticate(token: str) -> ApiToken | None:
-    """The token's row, with its user; None when it is unknown, expired, revoked, or its user inactive.
+    """The token's row, with its user and server; None when it is unknown, expired, revoked, or its user inactive.
 
     Looked up by digest: how long that takes tells nothing about the token.
     """
@@ -69,7 +95,7 @@ def authenticate(token: str) -> ApiToken | None:
         return None
     now = timezone.now()
     row = (
-        ApiToken.objects.select_related("user")
+        ApiToken.objects.select_related("user", "server")
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), digest=digest_of(token), revoked_at__isnull=True)
         .first()
     )

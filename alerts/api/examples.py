@@ -66,12 +66,51 @@ _RULE_SHOWN = {
     "created_from_template_name": None,
 }
 
+_SERVER = {
+    "name": "frankfurt",
+    "description": "Scrapes everything in Frankfurt.",
+    "url": "http://127.0.0.1:9091",
+    "delivery": "agent",
+    "rule_dir": "",
+    "layout": "per-scope",
+    "selector": {"region": ["frankfurt"]},
+    "auth": {},
+    "tls": {},
+    "enabled": True,
+}
+_STANDING = {
+    "revision": 12,
+    "loaded_revision": 0,
+    "loaded_since": None,
+    "loaded_release": None,
+    "in_sync": False,
+    "why": "Its agent was never seen.",
+    "pinned": None,
+    "failures": 0,
+    "error": None,
+    "checked_at": None,
+    "retry_at": None,
+    "agent_seen_at": None,
+    "agent_version": None,
+}
+
 EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
     "namespace": {"request": _NAMESPACE, "response": {"id": 4, **_NAMESPACE, **_STAMPS}},
     "group": {"request": _GROUP, "response": {"id": 1, **_GROUP, **_STAMPS}},
     "target": {"request": _TARGET, "response": {"id": 1, **_TARGET, **_STAMPS}},
     "alert-template": {"request": _TEMPLATE, "response": {"id": 1, **_TEMPLATE, **_STAMPS}},
     "alert-rule": {"request": _RULE, "response": {"id": 1, **_RULE_SHOWN, **_STAMPS}},
+    "prometheus-server": {
+        "request": _SERVER,
+        "response": {
+            "id": 2,
+            **_SERVER,
+            "flavour": None,
+            "prometheus_version": None,
+            "status": _STANDING,
+            **_STAMPS,
+        },
+    },
 }
 
 _HEAD = {
@@ -81,6 +120,7 @@ _HEAD = {
     "loaded_revision": 12,
     "in_sync": True,
     "pinned": None,
+    "servers": [{"name": "default", "loaded_revision": 12, "in_sync": True, "pinned": None}],
 }
 EFFECTIVE = {
     **_HEAD,
@@ -99,6 +139,7 @@ EFFECTIVE = {
             "file": "group-region.frankfurt.yml",
             "group": "group-region.frankfurt",
             "in_force": "current",
+            "servers": ["default"],
         }
     ],
 }
@@ -183,4 +224,45 @@ STATUS = {
     "failures": 0,
     "prometheus_version": "3.5.3",
     "promtool_version": "3.5.3",
+}
+BUNDLE = {
+    "server": "frankfurt",
+    "release": 7,
+    "revision": 12,
+    "content_hash": "5e1f" * 16,
+    "files": {"global.yml": "groups: []\n"},
+}
+REPORT = {
+    "release": 7,
+    "content_hash": "5e1f" * 16,
+    "state": "verified",
+    "errors": [],
+    "warnings": [],
+    "refusals": [],
+    "drift": [],
+    "timings": {"stage": 0.003, "promtool": 0.05, "reload": 0.02, "read_back": 0.01},
+    "loaded_hash": "5e1f" * 16,
+    "flavour": "prometheus",
+    "prometheus_version": "3.5.3",
+    "promtool_version": "3.5.3",
+    "agent_version": "0.1.0",
+}
+FLEET_FINDINGS = {
+    "revision": 12,
+    "servers": ["berlin", "frankfurt"],
+    "needs_several_servers": [
+        {
+            "kind": "alerting",
+            "key": "TooFewTargets",
+            "rule_id": 3,
+            "name": "TooFewTargets",
+            "region": "everywhere",
+            "servers": ["berlin", "frankfurt"],
+            "label": "region",
+            "code": "needs_several_servers",
+            "message": "'TooFewTargets' (everywhere) is evaluated by berlin, frankfurt, each for itself",
+            "hint": "keep the label 'region' in its grouping, set partition_by, or send the series to one server",
+        }
+    ],
+    "gaps": [{"region": 'region="munich"'}],
 }

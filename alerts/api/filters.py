@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from alerts.api.problems import parameter_entry
 from alerts.api.query import MAX_ID, Parameter, refuse
-from alerts.models import AlertRule, AlertTemplate, Group, Namespace, Target
+from alerts.models import AlertRule, AlertTemplate, Group, Namespace, PrometheusServer, Target
 
 LEVELS = ("global", "namespace", "group", "target")
 KINDS = ("alerting", "recording")
@@ -141,6 +141,16 @@ class AlertRuleFilter(RowFilter):
 
     class Meta:
         model = AlertRule
+        fields: list[str] = []
+
+
+class PrometheusServerFilter(RowFilter):
+    name = Text()
+    delivery = OneOf(("directory", "agent"))
+    enabled = Enabled(("true", "false"))
+
+    class Meta:
+        model = PrometheusServer
         fields: list[str] = []
 
 

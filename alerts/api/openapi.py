@@ -36,7 +36,10 @@ HEADERS: dict[str, tuple[str, Schema]] = {
     ),
 }
 RESPONSE_HEADERS: dict[str, Schema] = {
-    "ETag": {"description": "The version; not in a dry run.", "schema": {"type": "string", "pattern": '^"v[0-9]+"$'}},
+    "ETag": {
+        "description": "The version, or a bundle's hash; not in a dry run.",
+        "schema": {"type": "string", "pattern": '^"(v[0-9]+|[0-9a-f]{64})"$'},
+    },
     "Location": {"description": "Where it is.", "required": True, "schema": {"type": "string"}},
 }
 PROBLEMS = {
@@ -46,6 +49,7 @@ PROBLEMS = {
     404: "There is no such thing.",
     406: "Only JSON is spoken here.",
     409: "Something that exists stands against it.",
+    410: "It is gone for good.",
     412: "It was changed since.",
     413: "The body is larger than 1 MiB.",
     415: "The body is not JSON in UTF-8.",
@@ -223,6 +227,7 @@ _EXAMPLE_CODES = {
     404: "not_found",
     406: "not_acceptable",
     409: "conflict",
+    410: "server_deleted",
     412: "version_mismatch",
     413: "too_large",
     415: "unsupported_media_type",

@@ -1,7 +1,8 @@
 """What a role may do: each view names the least role per method.
 
 ``viewer`` reads; ``editor`` also writes policy objects and asks for a release; ``admin`` also purges, rolls back,
-resumes and reloads; ``discovery`` reads only what is marked for it (``/sd/*`` and ``/metrics``).
+resumes, reloads and writes servers; ``discovery`` reads only what is marked for it (``/sd/*`` and ``/metrics``).
+``agent`` stands aside: what is for agents is for them alone, and nothing else is for them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def role_of(request: Any) -> str | None:
 
 
 def allows(role: str | None, needed: str) -> bool:
+    if Role.AGENT in (role, needed):
+        return role == needed
     return role is not None and RANKS[Role(role)] >= RANKS[Role(needed)]
 
 

@@ -5,6 +5,7 @@ A view declares its parameters as a table of ``Parameter``; the same table is wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,7 +23,7 @@ class Parameter:
     """``many`` may be repeated and gives a list; all others give a value or ``default``."""
 
     name: str
-    kind: Literal["text", "integer", "boolean", "choice"] = "text"
+    kind: Literal["text", "integer", "seconds", "boolean", "choice"] = "text"
     description: str = ""
     choices: tuple[str, ...] = ()
     minimum: int = 1
@@ -39,6 +40,8 @@ class Parameter:
             raise ValueError("a NUL character cannot be searched for")
         if self.kind == "integer":
             return self._integer(text)
+        if self.kind == "seconds":
+            return self._seconds(text)
         if text in ("True", "False") and (self.kind == "boolean" or text.lower() in self.choices):
             text = text.lower()  # as Python's clients write it
         if self.kind == "boolean":
@@ -58,11 +61,19 @@ class Parameter:
             raise ValueError(f"must be from {self.minimum} to {self.maximum}")
         return int(text)
 
+    def _seconds(self, text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII):
+            raise ValueError("must be a number of seconds")
+        if not self.minimum <= float(text) <= self.maximum:
+            raise ValueError(f"must be from {self.minimum} to {self.maximum}")
+        return float(text)
+
     @property
     def schema(self) -> dict[str, Any]:
         schemas: dict[str, dict[str, Any]] = {
             "text": {"type": "string", "minLength": self.min_length, "maxLength": self.max_length},
             "integer": {"type": "integer", "format": "int64", "minimum": self.minimum, "maximum": self.maximum},
+            "seconds": {"type": "number", "minimum": self.minimum, "maximum": self.maximum},
             "boolean": {"type": "boolean"},
             "choice": {"type": "string", "enum": list(self.choices)},
         }

@@ -13,10 +13,16 @@ import orjson
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
+from alerts.actions import fleet_status
 from alerts.models import Membership
 
 Row = tuple[Any, ...]
-JSON_COLUMNS = frozenset(("labels", "endpoints", "default_config", "variables", "unscoped", "config", "partition_by"))
+JSON_COLUMNS = frozenset(
+    (
+        *("labels", "endpoints", "default_config", "variables", "unscoped", "config", "partition_by"),
+        *("selector", "auth", "tls"),
+    )
+)
 
 _ROW = ("version", "created_at", "updated_at", "deleted_at", "external_id")
 NAMESPACE = ("id", "name", "priority", "label", "description", *_ROW)
@@ -58,6 +64,10 @@ _RULE = (
     *_ROW,
 )
 RULE = (*_RULE, "namespace__name", "group__namespace__name", "group__label_value", "target__hostname")
+SERVER = (
+    *("id", "name", "description", "url", "delivery", "rule_dir", "layout", "selector", "auth", "tls", "enabled"),
+    *_ROW,
+)
 
 _GROUP_NAMES = tuple({"namespace_id": "namespace", "parent_id": "parent"}.get(name, name) for name in GROUP)
 
@@ -122,6 +132,21 @@ def rules(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def rule(instance: Any) -> dict[str, Any]:
     return rules([_columns(instance, RULE)])[0]
+
+
+def servers(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    items = [_item(SERVER, row) for row in rows]
+    found = fleet_status.standings((item["name"], item["delivery"], item["enabled"]) for item in items)
+    for item in items:
+        standing = found[item["name"]]
+        item["flavour"] = standing.state.flavour or None
+        item["prometheus_version"] = standing.state.prometheus_version or None
+        item["status"] = standing.shown()
+    return items
+
+
+def server(instance: Any) -> dict[str, Any]:
+    return servers([_columns(instance, SERVER)])[0]
 
 
 def scope_text(namespace: str | None, group_namespace: str | None, group: str | None, host: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The five kinds of policy objects, each as one row of a table that the generic views read."""
+"""The kinds of objects, each as one row of a table that the generic views read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 from rest_framework.serializers import Serializer
 
-from alerts.actions import groups, namespaces, rules, targets, templates
+from alerts.actions import groups, namespaces, prometheus_servers, rules, targets, templates
 from alerts.api import filters, representations
 from alerts.api.examples import EXAMPLES
 from alerts.api.filters import narrowed, parameters_of
@@ -20,8 +20,9 @@ from alerts.api.pagination import PAGE_PARAMETERS, Listing
 from alerts.api.problems import ApiProblem, parameter_entry
 from alerts.api.query import Parameter
 from alerts.api.serializers import rules as rule_serializers
+from alerts.api.serializers import servers as server_serializers
 from alerts.api.serializers import topology
-from alerts.models import AlertRule, AlertTemplate, Group, Namespace, Target
+from alerts.models import AlertRule, AlertTemplate, Group, Namespace, PrometheusServer, Role, Target
 
 DELETED = Parameter(
     "deleted", "choice", "Soft-deleted rows too.", choices=("exclude", "only", "include"), default="exclude"
@@ -32,7 +33,10 @@ ROW_ORDER = ("id", "created_at", "updated_at")
 
 @dataclass(frozen=True)
 class Resource:
-    """``path`` is plural and ``name`` singular; ``create`` judges a POST, ``replace`` a PUT and (in part) a PATCH."""
+    """``path`` is plural and ``name`` singular; ``create`` judges a POST, ``replace`` a PUT and (in part) a PATCH.
+
+    ``write`` is the least role that writes. ``lively``: it shows more than its version vouches for.
+    """
 
     path: str
     name: str
@@ -47,10 +51,12 @@ class Resource:
     search: tuple[str, ...]
     order: tuple[str, ...]
     default_order: tuple[str, ...]
+    write: str = Role.EDITOR
+    lively: bool = False
 
     @property
     def words(self) -> str:
-        return self.name.replace("-", " ")
+        return self.name.replace("-", " ").replace("prometheus", "Prometheus")
 
     @property
     def example(self) -> dict[str, Any]:
@@ -205,4 +211,21 @@ RULES = Resource(
     order=("key", "name", "kind", "severity", "priority"),
     default_order=("key",),
 )
-RESOURCES = (NAMESPACES, GROUPS, TARGETS, TEMPLATES, RULES)
+SERVERS = Resource(
+    path="prometheus-servers",
+    name="prometheus-server",
+    model=PrometheusServer,
+    actions=prometheus_servers,
+    columns=representations.SERVER,
+    represent=representations.servers,
+    show=representations.server,
+    create=server_serializers.PrometheusServerCreate,
+    replace=server_serializers.PrometheusServer,
+    filterset=filters.PrometheusServerFilter,
+    search=("name", "description", "url"),
+    order=("name", "url", "delivery", "enabled"),
+    default_order=("name",),
+    write=Role.ADMIN,
+    lively=True,
+)
+RESOURCES = (NAMESPACES, GROUPS, TARGETS, TEMPLATES, RULES, SERVERS)

@@ -6,7 +6,7 @@ from django.urls import path, register_converter
 
 from alerts.api.converters import RowId
 from alerts.api.resources import RESOURCES
-from alerts.api.views import delivery, document, effective, releases
+from alerts.api.views import agent, delivery, document, effective, fleet, releases
 from alerts.api.views.discovery import PrometheusDiscovery
 from alerts.api.views.objects import Bulk, Collection, Item
 from alerts.api.views.selections import ByGroup, BySeverity, ByTemplate
@@ -30,6 +30,13 @@ urlpatterns = [
     path("prometheus/status", delivery.Status.as_view()),
     path("prometheus/reload", delivery.Reload.as_view()),
     path("prometheus/resume", delivery.Resume.as_view()),
+    path("prometheus-servers/<row_id:id>/status", delivery.Status.as_view(by_id=True)),
+    path("prometheus-servers/<row_id:id>/regenerate", delivery.Regenerate.as_view(by_id=True)),
+    path("prometheus-servers/<row_id:id>/reload", delivery.Reload.as_view(by_id=True)),
+    path("prometheus-servers/<row_id:id>/resume", delivery.Resume.as_view(by_id=True)),
+    path("prometheus-servers/findings", fleet.Findings.as_view()),
+    path("agent/bundle", agent.Bundle.as_view()),
+    path("agent/report", agent.Report.as_view()),
     path("releases", releases.Releases.as_view()),
     path("releases/<row_id:id>", releases.OneRelease.as_view()),
     path("releases/<row_id:id>/rollback", releases.Rollback.as_view()),

@@ -14,9 +14,9 @@ from django.contrib.auth.models import AnonymousUser, Group
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from alerts.actions import tokens
+from alerts.actions import prometheus_servers, tokens
 from alerts.actions.errors import InvalidPolicy
-from alerts.models import ApiToken
+from alerts.models import ApiToken, PrometheusServer
 
 pytestmark = pytest.mark.django_db
 User: Any = get_user_model()
@@ -170,3 +170,45 @@ def test_tokens_are_listed_and_revoked_by_prefix_or_id() -> None:
 def test_revoking_what_is_not_there_is_an_error() -> None:
     with pytest.raises(CommandError):
         printed("revoke_api_token", "cs_nothing")
+
+
+# ------------------------------------------------------------------------------------------------ agents
+
+
+@pytest.fixture
+def eu() -> PrometheusServer:
+    return prometheus_servers.create({"name": "eu", "url": "http://127.0.0.1:9090", "delivery": "agent"})
+
+
+def test_the_token_of_an_agent_is_for_one_server(eu: PrometheusServer) -> None:
+    plain = printed("create_agent_token", "eu", "--name", "eu-1", "--expires", "90d")
+    row = tokens.authenticate(plain.strip())
+    assert row is not None
+    assert (row.role, row.server, row.name, row.user.username) == ("agent", eu, "eu-1", "agent-eu")
+    assert not row.user.has_usable_password()
+    assert json.loads(printed("list_api_tokens", "--format", "json"))[0]["server"] == "eu"
+    printed("revoke_api_token", row.prefix)
+    assert tokens.authenticate(plain.strip()) is None
+
+
+@pytest.mark.parametrize(
+    ("server", "change"), [("nowhere", {}), ("eu", {"delivery": "directory"}), ("eu", {"deleted_at": timezone.now()})]
+)
+def test_only_a_living_server_with_an_agent_gets_a_token(
+    eu: PrometheusServer, server: str, change: dict[str, Any]
+) -> None:
+    PrometheusServer.objects.filter(pk=eu.pk).update(**change)
+    with pytest.raises(CommandError):
+        printed("create_agent_token", server)
+    assert not ApiToken.objects.exists()
+    assert not User.objects.exists()
+
+
+def test_an_agents_role_and_a_server_go_together(eu: PrometheusServer) -> None:
+    with pytest.raises(InvalidPolicy):
+        tokens.create("ann", "agent")
+    with pytest.raises(InvalidPolicy):
+        tokens.create("ann", "admin", server=eu)
+    with pytest.raises(CommandError):
+        printed("create_api_token", "--user", "ann", "--role", "agent")
+    assert not User.objects.exists()

@@ -44,10 +44,16 @@ def routes() -> Iterator[tuple[str, Any]]:
     yield from walk(get_resolver().url_patterns, "")
 
 
+OBJECTS = (*PATHS, "prometheus-servers")
 CONTRACT = {
-    **{f"/api/v1/{path}": {"get", "post"} for path in PATHS},
-    **{f"/api/v1/{path}/{{id}}": {"get", "put", "patch", "delete"} for path in PATHS},
-    **{f"/api/v1/{path}/{verb}": {"post"} for path in PATHS for verb in ("delete", "restore", "purge")},
+    **{f"/api/v1/{path}": {"get", "post"} for path in OBJECTS},
+    **{f"/api/v1/{path}/{{id}}": {"get", "put", "patch", "delete"} for path in OBJECTS},
+    **{f"/api/v1/{path}/{verb}": {"post"} for path in OBJECTS for verb in ("delete", "restore", "purge")},
+    "/api/v1/prometheus-servers/findings": {"get"},
+    "/api/v1/prometheus-servers/{id}/status": {"get"},
+    **{f"/api/v1/prometheus-servers/{{id}}/{verb}": {"post"} for verb in ("regenerate", "reload", "resume")},
+    "/api/v1/agent/bundle": {"get"},
+    "/api/v1/agent/report": {"post"},
     "/api/v1/alert-templates/severity/{severity}": {"get"},
     "/api/v1/alert-rules/group/{group_id}": {"get"},
     "/api/v1/alert-rules/template/{template_id}": {"get"},
@@ -145,13 +151,16 @@ def test_every_request_body_and_json_answer_has_an_example() -> None:
 
 
 def test_examples_are_accepted_as_they_stand(admin: Caller) -> None:
-    region = admin.get("namespaces?ordering=id").json["results"][0]["id"]
+    first = admin.get("namespaces?ordering=id").json["results"][0]
+    region = first["id"]
     ids: dict[str, int] = {}
     moving = {"id", "created_at", "updated_at", "scope", "namespace", "groups", "group_id"}
-    for path, name in zip(PATHS, EXAMPLES, strict=True):
+    moving |= {"status", "selector"}
+    for path, name in zip(OBJECTS, EXAMPLES, strict=True):
         # Only ids are other ones here.
         places = {"groups": {"namespace": region}, "targets": {"groups": [ids.get("group")]}}
         places["alert-rules"] = {"group_id": ids.get("group")}
+        places["prometheus-servers"] = {"selector": {first["name"]: ["frankfurt"]}}
         made = admin.post(path, {**EXAMPLES[name]["request"], **places.get(path, {})})
         assert made.status == 201, (path, made.content)
         ids[name] = made.json["id"]
@@ -167,7 +176,7 @@ def row_schema(path: str) -> Draft202012Validator:
     return validator(content["application/json"]["schema"])
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", OBJECTS)
 def test_objects_are_what_the_document_says(admin: Caller, world: Any, path: str) -> None:
     rows = admin.get(path).json["results"]
     assert rows
@@ -175,7 +184,7 @@ def test_objects_are_what_the_document_says(admin: Caller, world: Any, path: str
         row_schema(path).validate(row)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", OBJECTS)
 def test_written_fields_are_closed_and_read_only_ones_are_not_asked_for(path: str) -> None:
     components = document()["components"]["schemas"]
     for method in ("post", "put", "patch"):
@@ -184,8 +193,9 @@ def test_written_fields_are_closed_and_read_only_ones_are_not_asked_for(path: st
         schema = components[body["$ref"].rsplit("/", 1)[1]]
         assert schema["additionalProperties"] is False
         assert not {"id", "version", "created_at", "scope"} & schema["properties"].keys()
-        # A rule needs a name or a key: neither is required alone.
-        assert bool(schema.get("required")) == (method != "patch" and path != "alert-rules")
+        # A rule needs a name or a key: neither is required alone. A server's name is given once.
+        free = {"alert-rules": ("post", "put", "patch"), "prometheus-servers": ("put", "patch")}
+        assert bool(schema.get("required")) == (method not in free.get(path, ("patch",)))
 
 
 def test_page_loads_everything_from_this_server(admin: Caller) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from rest_framework.request import Request
@@ -16,7 +16,8 @@ from alerts.api.negotiation import TextRenderer
 from alerts.api.openapi import Answer, Operation
 from alerts.api.problems import ApiProblem
 from alerts.api.query import Parameter
-from alerts.api.resources import GROUPS
+from alerts.api.resources import GROUPS, SERVERS
+from alerts.api.servers import SERVER, known, name_of
 from alerts.api.views import releases
 from alerts.api.views.base import ApiView
 from alerts.models import Role
@@ -68,27 +69,60 @@ STATUS_SCHEMA: dict[str, Any] = {
 AFTERWARDS = Answer("The status after that.", STATUS_SCHEMA, STATUS)
 
 
-class Regenerate(ApiView):
-    """Ask for a release of the policy as it is. A group only says who asks: a release is always the whole set."""
+class ServerView(ApiView):
+    """About one server: ``?server=``, or ``/prometheus-servers/{id}/…``, where ``as_view(by_id=True)``."""
 
-    parameters = {"POST": _WAIT}
+    by_id = False
+    more: Mapping[str, tuple[Parameter, ...]] = {}
 
-    def post(self, request: Request, group_id: int | None = None) -> Response:
+    @property
+    def parameters(self) -> Mapping[str, tuple[Parameter, ...]]:  # type: ignore[override]
+        methods = [method.upper() for method in self.http_method_names if hasattr(self, method)]
+        own = () if self.by_id else (SERVER,)
+        return {method: (*own, *self.more.get(method, ())) for method in methods}
+
+    def server(self) -> str:
+        return name_of(self.kwargs["id"]) if self.by_id else known(self.query["server"])
+
+    def named(self, operation: Operation) -> Operation:
+        """The same operation at the address of one server."""
+        if not self.by_id:
+            return operation
+        return dataclasses.replace(operation, id=f"{operation.id}_of_server", tag=SERVERS.path)
+
+
+class Command(ServerView):
+    """Something that is asked for with an empty body."""
+
+    def post(self, request: Request, **kwargs: int) -> Response:
         body = parsers.read_object(request._request, required=False)
         parsers.refuse_fields(body)
-        if group_id is not None:
-            GROUPS.version(group_id)
-        return idempotency.once_outside(request, body, self._ask)
+        server = self.server()
+        return idempotency.once_outside(request, body, lambda: self.do(server))
 
-    def _ask(self) -> Response:
+    def do(self, server: str) -> Response:
+        raise NotImplementedError
+
+
+class Regenerate(Command):
+    """Ask for a release of the policy as it is. A group only says who asks: a release is always the whole set."""
+
+    more = {"POST": _WAIT}
+
+    def post(self, request: Request, **kwargs: int) -> Response:
+        if "group_id" in kwargs:
+            GROUPS.version(kwargs["group_id"])
+        return super().post(request, **kwargs)
+
+    def do(self, server: str) -> Response:
         if self.query["wait"]:
-            outcome = deploy.deploy_and_wait("api", timeout=self.query["timeout"])
+            outcome = deploy.deploy_and_wait("api", server=server, timeout=self.query["timeout"])
             if outcome.release is not None:
                 return releases.delivered(outcome)
-        return releases.delivered(deploy.request("api"))
+        return releases.delivered(deploy.request("api", server=server))
 
     def operations(self) -> Mapping[str, Operation]:
-        return {"POST": _command("regenerate", "Ask for a release", releases.DELIVERED, (409,))}
+        return {"POST": self.named(_command("regenerate", "Ask for a release", releases.DELIVERED, (404, 409)))}
 
 
 class RegenerateGroup(Regenerate):
@@ -97,12 +131,12 @@ class RegenerateGroup(Regenerate):
         return {"POST": _command("regenerate_for_group", summary, releases.DELIVERED, (404, 409))}
 
 
-class RuleFiles(ApiView):
+class RuleFiles(ServerView):
     """The files in force."""
 
     def get(self, request: Request) -> Response:
-        release = rule_files.release_in_force()
-        files = [asdict(file) for file in rule_files.files_in_force(release)] if release else []
+        release = rule_files.release_in_force(self.server())
+        files = [dataclasses.asdict(file) for file in rule_files.files_in_force(release)] if release else []
         return Response({"release": release.pk if release else None, "files": files})
 
     def operations(self) -> Mapping[str, Operation]:
@@ -127,16 +161,18 @@ class RuleFiles(ApiView):
         }
         example = {"release": 7, "files": [{"name": "global.yml", "sha256": "9f2c" * 16, "size": 812}]}
         answer = Answer("By name.", schema, example)
-        return {"GET": Operation("list_rule_files", "prometheus", "The rule files in force", {200: answer})}
+        return {
+            "GET": Operation("list_rule_files", "prometheus", "The rule files in force", {200: answer}, problems=(404,))
+        }
 
 
-class RuleFile(ApiView):
+class RuleFile(ServerView):
     """One of them, as Prometheus reads it."""
 
     renderer_classes = [TextRenderer]
 
     def get(self, request: Request, name: str) -> Response:
-        release = rule_files.release_in_force()
+        release = rule_files.release_in_force(self.server())
         content = rule_files.content_in_force(release, name) if release else None
         if content is None:
             raise ApiProblem(404, "not_found", f"there is no rule file {name!r} in force")
@@ -148,52 +184,51 @@ class RuleFile(ApiView):
         return {"GET": Operation("get_rule_file", "prometheus", summary, {200: answer}, problems=(404,))}
 
 
-class Plan(ApiView):
+class Plan(ServerView):
     """What a release would change now; nothing is written."""
 
     def get(self, request: Request) -> Response:
-        return Response(plan.plan())
+        return Response(plan.plan(self.server()))
 
     def operations(self) -> Mapping[str, Operation]:
         answer = Answer("Added, changed, removed; identities that change and timers that restart.", PLAN_SCHEMA, PLAN)
-        return {"GET": Operation("plan", "prometheus", "What a release would change now", {200: answer})}
+        return {
+            "GET": Operation("plan", "prometheus", "What a release would change now", {200: answer}, problems=(404,))
+        }
 
 
-class Status(ApiView):
+class Status(ServerView):
     """What is wanted, what is loaded, and how it goes."""
 
-    def get(self, request: Request) -> Response:
-        return Response(status.status())
+    def get(self, request: Request, **kwargs: int) -> Response:
+        return Response(status.status(self.server()))
 
     def operations(self) -> Mapping[str, Operation]:
         answer = Answer("It.", STATUS_SCHEMA, STATUS)
-        return {"GET": Operation("prometheus_status", "prometheus", "How delivery goes", {200: answer})}
+        operation = Operation("prometheus_status", "prometheus", "How delivery goes", {200: answer}, problems=(404,))
+        return {"GET": self.named(operation)}
 
 
-class Reload(ApiView):
+class Reload(Command):
     roles = {"POST": Role.ADMIN}
 
-    def post(self, request: Request) -> Response:
-        body = parsers.read_object(request._request, required=False)
-        parsers.refuse_fields(body)
-        return idempotency.once_outside(request, body, lambda: Response(reload.reload()))
+    def do(self, server: str) -> Response:
+        return Response(reload.reload(server))
 
     def operations(self) -> Mapping[str, Operation]:
         summary = "Let Prometheus read its rule files again"
-        return {"POST": _command("reload", summary, {200: AFTERWARDS}, (409, 502))}
+        return {"POST": self.named(_command("reload", summary, {200: AFTERWARDS}, (404, 409, 502)))}
 
 
-class Resume(ApiView):
+class Resume(Command):
     roles = {"POST": Role.ADMIN}
 
-    def post(self, request: Request) -> Response:
-        body = parsers.read_object(request._request, required=False)
-        parsers.refuse_fields(body)
-        return idempotency.once_outside(request, body, lambda: Response(rollback.resume()))
+    def do(self, server: str) -> Response:
+        return Response(rollback.resume(server))
 
     def operations(self) -> Mapping[str, Operation]:
         summary = "Lift the pin of a rollback and deliver the policy as it is"
-        return {"POST": _command("resume", summary, {200: AFTERWARDS}, (409, 502))}
+        return {"POST": self.named(_command("resume", summary, {200: AFTERWARDS}, (404, 409, 502)))}
 
 
 def _command(name: str, summary: str, answers: Mapping[int, Answer], problems: tuple[int, ...]) -> Operation:

@@ -12,6 +12,7 @@ from alerts.actions import effective
 from alerts.api.examples import EFFECTIVE, TRACE
 from alerts.api.openapi import Answer, Operation
 from alerts.api.query import Parameter
+from alerts.api.servers import ONE_OF_THEM, known
 from alerts.api.views.base import ApiView
 
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -23,6 +24,20 @@ _HEAD: dict[str, Any] = {
     "loaded_revision": {"type": "integer"},
     "in_sync": {"type": "boolean", "description": "Whether Prometheus was last seen to hold this revision."},
     "pinned": {"type": ["integer", "null"], "description": "The release the server is pinned to."},
+    "servers": {
+        "type": "array",
+        "description": "The enabled servers that hold the series there.",
+        "items": {
+            "type": "object",
+            "required": ["name", "loaded_revision", "in_sync", "pinned"],
+            "properties": {
+                "name": {"type": "string"},
+                "loaded_revision": {"type": "integer"},
+                "in_sync": {"type": "boolean"},
+                "pinned": {"type": ["integer", "null"]},
+            },
+        },
+    },
 }
 _IN_FORCE: dict[str, Any] = {
     "in_force": {"type": "string", "enum": ["current", "last_good"]},
@@ -119,11 +134,12 @@ TRACE_SCHEMA = {
 class AtTarget(ApiView):
     """``find`` takes the target's id."""
 
-    find: Callable[[int], dict[str, Any]]
+    parameters = {"GET": (ONE_OF_THEM,)}
+    find: Callable[[int, str | None], dict[str, Any]]
     operation: Operation
 
     def get(self, request: Request, id: int) -> Response:
-        return Response(type(self).find(id))
+        return Response(type(self).find(id, _server(self)))
 
     def operations(self) -> Mapping[str, Operation]:
         return {"GET": self.operation}
@@ -132,15 +148,22 @@ class AtTarget(ApiView):
 class AtGroup(ApiView):
     """A target that sits in this group; ``?group=`` gives its groups in other namespaces."""
 
-    parameters = {"GET": (Parameter("group", "integer", "Its group in another namespace; repeats.", many=True),)}
-    find: Callable[[list[int]], dict[str, Any]]
+    parameters = {
+        "GET": (Parameter("group", "integer", "Its group in another namespace; repeats.", many=True), ONE_OF_THEM)
+    }
+    find: Callable[[list[int], str | None], dict[str, Any]]
     operation: Operation
 
     def get(self, request: Request, id: int) -> Response:
-        return Response(type(self).find([id, *self.query["group"]]))
+        return Response(type(self).find([id, *self.query["group"]], _server(self)))
 
     def operations(self) -> Mapping[str, Operation]:
         return {"GET": self.operation}
+
+
+def _server(view: ApiView) -> str | None:
+    name = view.query["server"]
+    return known(name) if name is not None else None
 
 
 def _operation(name: str, tag: str, summary: str, answer: Answer) -> Operation:

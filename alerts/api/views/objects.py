@@ -1,4 +1,4 @@
-"""The five kinds of policy objects: list and create, one of them, many at once. ``Resource`` says which kind."""
+"""The kinds of objects: list and create, one of them, many at once. ``Resource`` says which kind."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class ObjectView(ApiView):
         super().__init__(**kwargs)
         if self.resource is not None:
             self.parameters = self.parameters_of(self.resource)
+            self.roles = dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), self.resource.write)
 
     def parameters_of(self, resource: Resource) -> Mapping[str, Any]:
         return {}
@@ -106,7 +107,7 @@ class Item(ObjectView):
         return {"GET": (DELETED,), "PUT": (DRY_RUN,), "PATCH": (DRY_RUN,), "DELETE": (DRY_RUN,)}
 
     def get(self, request: Request, id: int) -> Response:
-        if "HTTP_IF_NONE_MATCH" in request.META:
+        if "HTTP_IF_NONE_MATCH" in request.META and not self.resource.lively:
             version = self.resource.version(id, self.query["deleted"])
             if not_modified(request, version):
                 return Response(status=304, headers={"ETag": etag(version)})
@@ -192,7 +193,8 @@ class Bulk(ObjectView):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.roles = {"POST": Role.ADMIN} if self.verb == "purge" else {}
+        if self.verb == "purge":
+            self.roles = {"POST": Role.ADMIN}
 
     def parameters_of(self, resource: Resource) -> Mapping[str, Any]:
         return {"POST": (DRY_RUN,)}

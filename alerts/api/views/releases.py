@@ -16,6 +16,7 @@ from alerts.api.openapi import Answer, Operation
 from alerts.api.pagination import PAGE_PARAMETERS, Listing, paginate
 from alerts.api.problems import ApiProblem
 from alerts.api.query import Parameter
+from alerts.api.servers import OF_SERVER
 from alerts.api.views.base import ApiView
 from alerts.models import Release, Role
 
@@ -119,6 +120,7 @@ class Releases(ApiView):
             *PAGE_PARAMETERS,
             Parameter("ordering", "choice", "By one of its fields; newest first.", choices=ORDERS, default="-id"),
             STATE,
+            OF_SERVER,
         )
     }
 
@@ -126,6 +128,8 @@ class Releases(ApiView):
         rows = Release.objects.order_by(self.query["ordering"], "-id")
         if self.query["state"]:
             rows = rows.filter(state=self.query["state"])
+        if self.query["server"]:
+            rows = rows.filter(server=self.query["server"])
         return Response(paginate(request, Listing(rows.values_list(*BRIEF), rows.count), self.query, brief))
 
     def operations(self) -> Mapping[str, Operation]:

@@ -21,7 +21,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", required=True, help="whose token it is")
-        parser.add_argument("--role", required=True, choices=Role.values)
+        roles = [role for role in Role.values if role != Role.AGENT]  # those: create_agent_token
+        parser.add_argument("--role", required=True, choices=roles)
         parser.add_argument("--name", default="", help="what it is for, to tell tokens apart")
         parser.add_argument(
             "--expires", help="a duration from now (90d) or a time (2030-01-31T12:00:00Z); default: never"

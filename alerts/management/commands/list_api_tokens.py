@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from alerts.models import ApiToken
 
-COLUMNS = ("id", "prefix", "user", "role", "name", "state", "created_at", "expires_at", "last_used_at")
+COLUMNS = ("id", "prefix", "user", "role", "server", "name", "state", "created_at", "expires_at", "last_used_at")
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=["text", "json"], default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = ApiToken.objects.select_related("user").order_by("-id")
+        rows = ApiToken.objects.select_related("user", "server").order_by("-id")
         if options["user"]:
             rows = rows.filter(user__username=options["user"])
         found = [_described(row, timezone.now()) for row in rows]
@@ -42,6 +42,7 @@ def _described(row: ApiToken, now: datetime) -> dict[str, Any]:
         "prefix": row.prefix,
         "user": row.user.get_username(),
         "role": row.role,
+        "server": row.server.name if row.server else None,
         "name": row.name,
         "state": "revoked" if row.revoked_at else "expired" if expired else "valid",
         "created_at": _time(row.created_at),
