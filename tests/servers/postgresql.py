@@ -24,30 +24,24 @@ SETTINGS = {
 
 
 class PostgreSQL:
-    def __init__(self, folder: Path) -> None:
+    """``settings`` of its own: ``synchronous_commit="on"`` for tests that stop it and look for what was confirmed."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self.settings = SETTINGS | settings
         self.bin = find("initdb").parent
         self.user = "nobody" if os.geteuid() == 0 else None
         self.port = 0
         self._process: Process | None = None
 
     def start(self) -> PostgreSQL:
-        self.folder.mkdir(parents=True)
-        if self.user:
-            shutil.chown(self.folder, self.user, "nogroup")
-            self._make_reachable()
-        self._run(
-            "initdb",
-            "--pgdata=data",
-            "--auth=trust",
-            "--username=postgres",
-            "--encoding=UTF8",
-            "--no-locale",
-            "--no-sync",
-        )
+        """Starts, or starts again on the same port with the same data."""
+        if not (self.folder / "data").exists():
+            self._make_data()
+        again = bool(self.port)
         for attempt in range(5):
-            self.port = free_port()
-            options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+            self.port = self.port if again else free_port()
+            options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
             process = Process(
                 [self.bin / "postgres", "-D", "data", "-p", str(self.port), "-k", self.folder, *options],
                 self.folder,
@@ -66,6 +60,26 @@ class PostgreSQL:
                 return self
         raise AssertionError("unreachable")
 
+    def _make_data(self) -> None:
+        self.folder.mkdir(parents=True)
+        if self.user:
+            shutil.chown(self.folder, self.user, "nogroup")
+            self._make_reachable()
+        self._run(
+            "initdb",
+            "--pgdata=data",
+            "--auth=trust",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+        )
+
+    @property
+    def pid(self) -> int:
+        assert self._process, "it is not running"
+        return self._process.pid
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
@@ -74,9 +88,11 @@ class PostgreSQL:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", name)
         return self.url(name)
 
-    def stop(self) -> None:
+    def stop(self, *, number: int = signal.SIGQUIT) -> None:
+        """At once: nothing in it is worth a tidy shutdown."""
         if self._process:
-            self._process.stop(number=signal.SIGQUIT)  # at once: nothing in it is worth a tidy shutdown
+            self._process.stop(number=number)
+            self._process = None
 
     def _environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC", **library_path(self.bin / "postgres")}
