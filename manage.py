@@ -6,6 +6,10 @@ import sys
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["agent"]:  # needs neither Django nor a database, and is to stay small
+        from alerts.agent.__main__ import main as agent
+
+        sys.exit(agent(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config_server.settings")
     try:
         from django.core.management import execute_from_command_line

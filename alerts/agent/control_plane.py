@@ -1,0 +1,177 @@
+"""The control plane, as the agent meets it: two addresses, a token from a file, and nothing believed unchecked.
+
+TLS is verified, redirects are not followed, proxies and credentials are not picked up from the environment. The token
+file is read anew for every request, so that a token can be replaced under a running agent.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import stat
+import time
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import requests
+import requests.utils
+import urllib3
+
+from alerts.agent import AGENT_VERSION
+from alerts.agent.offer import MAX_BUNDLE, BrokenBundle, Offer, offer_from
+from alerts.agent.options import Options
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 1 << 18
+CONNECT = 10.0
+PATIENCE = 30.0
+MAX_ANSWER = 1 << 16
+MAX_WORDS = 300
+
+
+class Away(Exception):
+    """No use can be made of it now; worth another try, not before ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TokenRefused(Away):
+    """It answers, and does not accept the token."""
+
+
+class NotWanted(Exception):
+    """It answers that it has no use for this, and will not have: not worth another try."""
+
+
+class ControlPlane:
+    """One caller's connection; not for several threads."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = str(options.ca_file) if options.ca_file else True
+        if options.use_proxy:
+            self._session.proxies = requests.utils.get_environ_proxies(options.server)
+        self._session.headers.update(
+            {"User-Agent": f"config-server-agent/{AGENT_VERSION}", "Accept-Encoding": "identity"}
+        )
+
+    def bundle(self, etag: str, wait: float) -> Offer | None:
+        """What this server should hold, when that is not ``etag``; asks it to wait so long for something new."""
+        headers = {"If-None-Match": f'"{etag}"'} if etag else {}
+        status, answer, body = self._ask("GET", f"bundle?wait={wait:g}", headers, None, wait + PATIENCE, MAX_BUNDLE)
+        if status == 304:
+            return None
+        if status != 200:
+            raise self._unexpected(status, answer, body)
+        offer = offer_from(body, answer.get("ETag", ""))
+        return None if offer.content_hash == etag else offer
+
+    def report(self, report: dict[str, Any]) -> None:
+        headers = {"Content-Type": "application/json"}
+        status, answer, body = self._ask("POST", "report", headers, orjson.dumps(report), PATIENCE, MAX_ANSWER)
+        if status in (400, 404, 409, 413, 415, 422):
+            raise NotWanted(f"{self.options.server} answered {status}: {_words(body)}")
+        if not 200 <= status < 300:
+            raise self._unexpected(status, answer, body)
+
+    def _ask(
+        self, method: str, what: str, headers: dict[str, str], data: bytes | None, patience: float, most: int
+    ) -> tuple[int, Any, bytes]:
+        where = self.options.server
+        headers = {**headers, "Authorization": f"Bearer {read_token(self.options.token_file)}"}
+        deadline = time.monotonic() + patience
+        try:
+            with self._session.request(
+                method,
+                f"{where}/api/v1/agent/{what}",
+                headers=headers,
+                data=data,
+                timeout=(CONNECT, patience),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return response.status_code, response.headers, _read(response.raw, deadline, most)
+        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+            raise Away(f"{where} did not answer within {patience:g} s") from error
+        except requests.exceptions.SSLError as error:
+            raise Away(f"{where} cannot be trusted: {_cause(error)}") from error
+        except requests.ConnectionError as error:
+            raise Away(f"{where} cannot be reached: {_cause(error)}") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError) as error:
+            raise Away(f"{where} does not speak HTTP as expected: {_cause(error)}") from error
+
+    def _unexpected(self, status: int, headers: Any, body: bytes) -> Away:
+        where, retry_after = self.options.server, _retry_after(headers.get("Retry-After"))
+        if status in (401, 403):
+            message = f"{where} does not accept the token in {self.options.token_file} ({status}: {_words(body)})"
+            return TokenRefused(message, retry_after)
+        if 300 <= status < 400:
+            return Away(f"{where} answered {status}: redirects are not followed, give its own address", retry_after)
+        return Away(f"{where} answered {status}: {_words(body)}", retry_after)
+
+
+_warned: set[Path] = set()
+
+
+def read_token(path: Path) -> str:
+    try:
+        mode = os.stat(path).st_mode
+        token = path.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds more than a token"
+        raise Away(f"the token file {path} cannot be read: {reason}") from error
+    if not token or not token.isprintable() or " " in token:
+        raise Away(f"the token file {path} holds no token")
+    if mode & stat.S_IROTH and path not in _warned:
+        _warned.add(path)
+        logger.warning("everybody on this machine can read %s: chmod 600", path)
+    return token
+
+
+def _read(raw: urllib3.HTTPResponse, deadline: float, most: int) -> bytes:
+    parts, size = list[bytes](), 0
+    while part := raw.read1(CHUNK, decode_content=False):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise BrokenBundle(f"the answer is longer than {most} bytes")
+        if time.monotonic() > deadline:
+            raise requests.Timeout
+    return b"".join(parts)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, or a date."""
+    if not value:
+        return None
+    try:
+        return float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _words(body: bytes) -> str:
+    try:
+        problem = orjson.loads(body)
+        told = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
+    except orjson.JSONDecodeError:
+        told = None
+    return str(told)[:MAX_WORDS] if told else body[:MAX_WORDS].decode(errors="replace").strip()
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: libraries wrap it several times."""
+    seen = error
+    while (inner := seen.__cause__ or seen.__context__) is not None:
+        seen = inner
+    if isinstance(seen, ssl.SSLCertVerificationError):
+        return seen.verify_message
+    return getattr(seen, "strerror", None) or str(seen) or type(seen).__name__

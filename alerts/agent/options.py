@@ -1,0 +1,104 @@
+"""What the agent is told: options, each of which the environment can give, so that a sidecar needs no arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+LONGEST_WAIT = 300.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """``interval``: seconds between two looks for drift; ``heartbeat``: at most so many between two reports."""
+
+    server: str
+    token_file: Path
+    rule_dir: Path
+    prometheus: str
+    promtool: str | None = None
+    state_dir: Path | None = None
+    ca_file: Path | None = None
+    use_proxy: bool = False
+    reload: bool = True
+    wait: float = 30.0
+    interval: float = 30.0
+    heartbeat: float = 60.0
+    timeout: float = 30.0
+    once: bool = False
+
+    @property
+    def keeps_in(self) -> Path:
+        return self.state_dir or self.rule_dir / ".agent"
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+    """Exits with 2 and a word on what is wrong, as command lines do."""
+    parser = _parser(environment)
+    given = parser.parse_args(arguments)
+    for option, variable in (
+        ("server", "CONFIG_SERVER_URL"),
+        ("token_file", "CONFIG_SERVER_TOKEN_FILE"),
+        ("rule_dir", "RULE_DIR"),
+        ("prometheus", "PROMETHEUS_URL"),
+    ):
+        if not getattr(given, option):
+            parser.error(f"--{option.replace('_', '-')} is needed, or {variable} in the environment")
+    for option in ("server", "prometheus"):
+        if not _is_http(getattr(given, option)):
+            parser.error(f"--{option} is no http:// or https:// address without user, query and fragment")
+    if not 0 <= given.wait <= LONGEST_WAIT:
+        parser.error(f"--wait is between 0 and {LONGEST_WAIT:g} seconds")
+    for option in ("interval", "heartbeat", "timeout"):
+        if not 0 < getattr(given, option) <= 3600:
+            parser.error(f"--{option} is between 0 and 3600 seconds")
+    values = dict(vars(given))
+    for option in ("server", "prometheus"):
+        values[option] = values[option].rstrip("/")
+    for option in ("token_file", "rule_dir", "state_dir", "ca_file"):
+        values[option] = Path(os.path.abspath(values[option])) if values[option] else None
+    return Options(**values)
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    def told(variable: str, otherwise: str | None = None) -> str | None:
+        return environment.get(variable) or otherwise
+
+    parser = argparse.ArgumentParser("manage.py agent", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--server", default=told("CONFIG_SERVER_URL"), help="address of the control plane (CONFIG_SERVER_URL)")
+    add("--token-file", default=told("CONFIG_SERVER_TOKEN_FILE"), help="its token (CONFIG_SERVER_TOKEN_FILE)")
+    add("--rule-dir", default=told("RULE_DIR"), help="Prometheus loads <rule-dir>/current/*.yml (RULE_DIR)")
+    add("--prometheus", default=told("PROMETHEUS_URL"), help="address of Prometheus (PROMETHEUS_URL)")
+    promtool = told("PROMTOOL_PATH", shutil.which("promtool"))
+    add("--promtool", default=promtool, help="the promtool that belongs to it (PROMTOOL_PATH, or on PATH)")
+    add("--state-dir", default=told("AGENT_STATE_DIR"), help="where the last good set is kept; <rule-dir>/.agent")
+    add("--ca-file", default=told("CONFIG_SERVER_CA_FILE"), help="who vouches for the control plane's certificate")
+    add("--use-proxy", action="store_true", help="go through the proxies that the environment names")
+    add("--no-reload", dest="reload", action="store_false", help="somebody else reloads Prometheus")
+    add("--wait", type=float, default=told("AGENT_WAIT", "30"), help="seconds the control plane may hold a request")
+    add("--interval", type=float, default=told("AGENT_INTERVAL", "30"), help="seconds between looks for drift")
+    add("--heartbeat", type=float, default=told("AGENT_HEARTBEAT", "60"), help="seconds between reports, at most")
+    add("--timeout", type=float, default=told("AGENT_TIMEOUT", "30"), help="seconds Prometheus may take to reload")
+    add("--once", action="store_true", help="one pass, then end")
+    return parser
+
+
+def _is_http(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.username is None
+            and not parts.query
+            and not parts.fragment
+            and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        return False
