@@ -14,9 +14,14 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
+from alerts.adapters.verdicts import Content, Program, Verdicts, content_of, is_still, program
+
 logger = logging.getLogger(__name__)
+
+VERDICTS = Verdicts()
 
 FILES_PER_RUN = 500  # an argument list has its limits
 GOOD, REFUSED = (0, 3), 1  # 3: lint findings only
@@ -79,7 +84,10 @@ class Promtool:
         return self._version
 
     def check(self, directory: str | Path, names: Collection[str] | None = None) -> list[Refusal]:
-        """The verdict on some files of a directory (None: all its ``*.yml``); empty when there is no objection."""
+        """The verdict on some files of a directory (None: all its ``*.yml``); empty when there is no objection.
+
+        Contents that have passed before are not judged again (see ``verdicts``).
+        """
         directory = Path(directory)
         wanted = sorted(path.name for path in directory.glob("*.yml")) if names is None else sorted(names)
         refusals: list[Refusal] = []
@@ -90,11 +98,36 @@ class Promtool:
     def check_rules_text(self, text: bytes | str) -> list[Refusal]:
         """The verdict on the text of one rule file; what it says of ``file`` means nothing."""
         data = text.encode() if isinstance(text, str) else text
+        content, by = Content(sha256(data).digest()), self._program()
+        if by is not None and VERDICTS.has_passed(by, content):
+            return []
         with tempfile.TemporaryDirectory(prefix="promtool-") as directory:  # 0700
             (Path(directory) / "rules.yml").write_bytes(data)
-            return self._check(Path(directory), ["rules.yml"])
+            refusals = self._judge(Path(directory), ["rules.yml"])
+        if by is not None and not refusals:
+            VERDICTS.passed(by, [content])
+        return refusals
 
     def _check(self, directory: Path, names: Sequence[str]) -> list[Refusal]:
+        by = self._program()
+        if by is None:
+            return self._judge(directory, names)
+        contents = {name: content_of(directory / name) for name in names}
+        unknown = [
+            name for name, content in contents.items() if content is None or not VERDICTS.has_passed(by, content)
+        ]
+        if not unknown:
+            return []
+        refusals = self._judge(directory, unknown)
+        if not refusals and self._program() == by:
+            judged = ((directory / name, contents[name]) for name in unknown)
+            VERDICTS.passed(by, [content for file, content in judged if content and is_still(file, content)])
+        return refusals
+
+    def _program(self) -> Program | None:
+        return program(self.path) if self.path is not None and self.available else None
+
+    def _judge(self, directory: Path, names: Sequence[str]) -> list[Refusal]:
         paths = [f"./{name}" for name in names]
         done = self._run(["check", "rules", "--lint=none", *paths], cwd=directory)
         if done.returncode in GOOD:

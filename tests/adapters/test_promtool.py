@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from alerts.adapters.promtool import FILES_PER_RUN, Promtool, PromtoolError, Refusal, parse_refusals
+from alerts.adapters.verdicts import Content, Verdicts, program
 
 GOOD = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: up == 0}\n"
 
@@ -187,3 +188,102 @@ def test_words_that_look_like_another_file_do_not_confuse_the_reading():
     assert (first.file, second.file) == ("a.yml", "b.yml")
     assert "not a head" in first.message
     assert (second.line, second.column) == (None, None)
+
+
+# ------------------------------------------------------------------------------------------------ what is remembered
+
+
+@pytest.fixture
+def counted(tmp_path, judge) -> tuple[Promtool, Path]:
+    """The real one, behind a script that leaves a line for each file it is asked about."""
+    (tmp_path / "bin").mkdir()
+    script, asked = tmp_path / "bin/promtool", tmp_path / "asked"
+    script.write_text(f'#!/bin/sh\nfor file in "$@"; do echo "$file" >>{asked}; done\nexec {judge.path} "$@"\n')
+    script.chmod(0o755)
+    asked.touch()
+    return Promtool(script), asked
+
+
+def names_in(asked: Path) -> list[str]:
+    names = [line.removeprefix("./") for line in asked.read_text().split() if line.endswith(".yml")]
+    asked.write_text("")
+    return names
+
+
+def folder_with(path: Path, **texts: str) -> Path:
+    path.mkdir()
+    for name, text in texts.items():
+        (path / f"{name}.yml").write_text(text)
+    return path
+
+
+def test_the_second_server_with_the_same_files_starts_no_promtool(counted, tmp_path):
+    tool, asked = counted
+    one = folder_with(tmp_path / "one", a=GOOD, b=GOOD + "# b\n")
+    other = folder_with(tmp_path / "other", a=GOOD, b=GOOD + "# b\n", x=GOOD, c=GOOD + "# c\n")
+    assert tool.check(one) == []
+    assert names_in(asked) == ["a.yml", "b.yml"]
+    assert tool.check(one) == []
+    assert Promtool(tool.path).check(one) == [], "another object, the same program"
+    assert tool.check_rules_text(GOOD) == []
+    assert names_in(asked) == []
+    assert tool.check(other) == []
+    assert names_in(asked) == ["c.yml"], "what a file is called does not matter"
+
+
+def test_a_damaged_file_is_judged_again_even_when_it_looks_the_same(counted, tmp_path):
+    tool, _ = counted
+    folder = folder_with(tmp_path / "one", a=GOOD)
+    assert tool.check(folder) == []
+    before = (folder / "a.yml").stat()
+    (folder / "a.yml").write_text(GOOD.replace("up == 0", "up ==  "))
+    os.utime(folder / "a.yml", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (folder / "a.yml").stat().st_size == before.st_size
+    assert [refusal.file for refusal in tool.check(folder)] == ["a.yml"]
+
+
+def test_objections_are_not_remembered(counted, tmp_path):
+    tool, asked = counted
+    folder = folder_with(tmp_path / "one", a=GOOD, b=rule(expr="up{"))
+    for _ in range(2):
+        assert [refusal.file for refusal in tool.check(folder)] == ["b.yml"]
+    assert names_in(asked) == ["a.yml", "b.yml"] * 2
+
+
+def test_another_promtool_has_an_opinion_of_its_own(counted, tmp_path):
+    tool, _ = counted
+    folder = folder_with(tmp_path / "one", a=GOOD)
+    assert tool.check(folder) == []
+    Path(tool.path).write_text("#!/bin/sh\necho './a.yml: not to my taste' >&2\nexit 1\n")
+    assert [refusal.message for refusal in tool.check(folder)] == ["not to my taste"]
+    Path(tool.path).unlink()
+    with pytest.raises(PromtoolError, match="no promtool"):
+        tool.check(folder)
+
+
+def test_a_file_that_changed_while_it_was_judged_is_judged_again(counted, tmp_path):
+    tool, asked = counted
+    folder = folder_with(tmp_path / "one", a=GOOD)
+    script = Path(tool.path).read_text()
+    # It is put back after promtool has read another text: what was hashed is not what was judged.
+    swapped = script.replace("exec ", f"cp {folder}/a.yml {folder}/kept; echo 'groups: []' >{folder}/a.yml\n")
+    Path(tool.path).write_text(f"{swapped}code=$?; cp {folder}/kept {folder}/a.yml; exit $code\n")
+    assert tool.check(folder) == []
+    assert tool.check(folder) == []
+    assert names_in(asked) == ["a.yml", "a.yml"]
+
+
+def test_a_file_that_is_not_there_is_promtools_business(counted, tmp_path):
+    tool, _ = counted
+    assert tool.check(folder_with(tmp_path / "one"), ["gone.yml"])
+
+
+def test_no_more_is_remembered_than_fits():
+    verdicts = Verdicts(2)
+    by = program("/bin/sh")
+    one, two, three = (Content(bytes([number])) for number in range(3))
+    verdicts.passed(by, [one, two])
+    assert verdicts.has_passed(by, one)  # and is the youngest now
+    verdicts.passed(by, [three])
+    assert [verdicts.has_passed(by, content) for content in (one, two, three)] == [True, False, True]
+    assert not verdicts.has_passed(by._replace(modified=0), one)
