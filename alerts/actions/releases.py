@@ -88,10 +88,7 @@ def holds(state: ServerState, wanted: WantedSet) -> bool:
 def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | None) -> Release | None:
     """The policy moved on without changing a byte: the release in force now also stands for this revision."""
     release = state.loaded_release
-    if pending is not None:  # whoever asked still finds an answer at its address
-        pending.state, pending.changed, pending.finished_at = State.SUPERSEDED, False, timezone.now()
-        pending.content_hash, pending.revision = wanted.content_hash, wanted.revision
-        pending.save()
+    answer_pending(pending, wanted)
     if release is not None and release.last_good != last_good_json(wanted):
         release.last_good = last_good_json(wanted)
         release.save()
@@ -101,11 +98,21 @@ def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | Non
     return state.loaded_release
 
 
-def abandon_unfinished(server: str) -> None:
-    """Whoever was at these died in the middle; what they left is found out from disk and Prometheus."""
-    loaded = ServerState.objects.filter(pk=server).values_list("loaded_release_id", flat=True).first()
-    unfinished = Release.objects.filter(server=server, state__in=UNFINISHED, finished_at__isnull=True)
-    unfinished.exclude(pk=loaded or 0).update(
+def answer_pending(pending: Release | None, wanted: WantedSet) -> None:
+    """There was nothing to do: whoever asked still finds an answer at its address."""
+    if pending is not None:
+        pending.state, pending.changed, pending.finished_at = State.SUPERSEDED, False, timezone.now()
+        pending.content_hash, pending.revision = wanted.content_hash, wanted.revision
+        pending.save()
+
+
+def abandon_unfinished(state: ServerState) -> None:
+    """Whoever was at these died in the middle; what they left is found out from disk and Prometheus.
+
+    What an agent is at is not abandoned.
+    """
+    unfinished = Release.objects.filter(server=state.name, state__in=UNFINISHED, finished_at__isnull=True)
+    unfinished.exclude(pk__in=[state.loaded_release_id or 0, state.offered_release_id or 0]).update(
         state=State.SUPERSEDED,
         finished_at=timezone.now(),
         errors=[{"code": "interrupted", "message": "the process died in the middle; another one took over"}],

@@ -129,3 +129,13 @@ def test_rule_directories_come_back_from_the_database_alone(fleet: SimpleNamespa
         fleet.real[side].start()
         assert loaded_names(fleet.real[side]) == {"Down"}
         assert reconcile.reconcile(server=side).changed is False
+
+
+def test_a_database_put_back_in_time_does_not_lock_its_own_rule_directory(fleet: SimpleNamespace) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    deploy_all()
+    ServerState.objects.update(lease_epoch=0)  # what a backup from before the deliveries says
+    for side in ("eu", "us"):
+        rules.create({"name": f"After{side}", "query_template": "up == 1"})
+        delivered(deploy("test", server=side))
+        assert f"After{side}" in loaded_names(fleet.real[side])

@@ -1,0 +1,153 @@
+"""One attempt to give a server a set: delivered into its directory, or offered to its agent.
+
+Where promtool refuses single rules, their keys stay as last compiled and the others go ahead (DESIGN 4, *Last good*).
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from alerts.actions import bundles, releases, telemetry, wanted
+from alerts.actions.compile_check import promtool, promtool_version
+from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, refusal_problem
+from alerts.actions.lease import Lease
+from alerts.actions.outcomes import record_failure, record_success
+from alerts.actions.wanted import WantedSet
+from alerts.adapters.prometheus import PrometheusError
+from alerts.adapters.promtool import PromtoolError, Refusal
+from alerts.adapters.server_spec import ServerSpec
+from alerts.domain.errors import Finding
+from alerts.domain.layers import KeyId
+from alerts.models import Release, ServerState
+
+logger = logging.getLogger(__name__)
+
+MOST_ROUNDS = 5
+"""Keys that promtool refuses may come to light one after another."""
+
+Blamed = dict[KeyId, tuple[Finding, ...]]
+State = Release.State
+
+_refused: dict[str, tuple[str, Blamed]] = {}
+"""By server: the content that promtool refused last, and the keys it blamed, so that it is not asked again."""
+
+
+def without_refused(server: str, compiled: WantedSet) -> WantedSet:
+    """What is left of a compiled set when the keys that promtool is known to refuse in it stay as last compiled."""
+    content, blamed = _refused.get(server, ("", {}))
+    return wanted.wanted(blamed, server=server) if blamed and content == compiled.content_hash else compiled
+
+
+class Attempt:
+    """``compiled`` is what the policy says; what it comes to may leave out keys that promtool refuses."""
+
+    def __init__(
+        self, spec: ServerSpec, release: Release, compiled: WantedSet, state: ServerState, lease: Lease
+    ) -> None:
+        self.spec = spec
+        self.release = release
+        self.wanted = compiled
+        self.state = state
+        self.lease = lease
+        self._first = compiled.content_hash
+        self._blamed: Blamed = {}
+
+    def deliver(self, *, check_all: bool) -> None:
+        """Into the server's directory; the release and the server's state tell how it went."""
+        for _ in range(MOST_ROUNDS):
+            releases.describe(self.release, self.wanted, self.state)
+            fallback = partial(releases.last_good, self.state)
+            delivery = Delivery(self.spec, self.wanted, self.release, self.lease, fallback, check_all)
+            try:
+                read_back = delivery.run()
+            except Undelivered as undelivered:
+                if not self._leave_out(undelivered.refusals, undelivered.problems):
+                    self._fail(undelivered.state, undelivered.problems)
+                    return
+            else:
+                self._succeed(delivery, read_back)
+                return
+        self._fail(State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
+
+    def offer(self) -> None:
+        """To the server's agent, once promtool here finds nothing wrong either."""
+        for _ in range(MOST_ROUNDS):
+            releases.describe(self.release, self.wanted, self.state)
+            try:
+                refusals = bundles.refusals(self.state, self.wanted) or self._judged()
+            except PromtoolError as error:
+                self._fail(State.FAILED, [problem(f"promtool_{error.code}", error.message)])
+                return
+            if not refusals:
+                bundles.offer(self.release, self.state, self.lease.guard)
+                return
+            problems = [refusal_problem(refusal) for refusal in refusals[: releases.LISTED]]
+            if not self._leave_out(refusals, problems):
+                self._fail(State.REJECTED, problems)
+                return
+        self._fail(State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
+
+    def _judged(self) -> list[Refusal]:
+        """promtool's word on the files that are not loaded there already."""
+        tool = promtool()
+        known = self.state.loaded_release.manifest if self.state.loaded_release else {}
+        fresh = {name: content for name, content in self.wanted.contents.items() if known.get(name) != self._hash(name)}
+        if not fresh or not tool.available:
+            return []
+        with tempfile.TemporaryDirectory(prefix="config-server-") as folder:
+            for name, content in fresh.items():
+                (Path(folder) / name).write_bytes(content)
+            return tool.check(folder, fresh)
+
+    def _hash(self, name: str) -> str:
+        return self.wanted.manifest[name]
+
+    def _leave_out(self, refusals: Sequence[Refusal], problems: list[Problem]) -> bool:
+        """Goes on without the keys that are refused; False when that is not possible."""
+        blamed = _blame(refusals, self.wanted)
+        if not blamed or blamed.keys() <= self._blamed.keys() or self.state.pinned_release is not None:
+            return False
+        self._blamed |= blamed
+        self.release.warnings.extend(problems)
+        self.wanted = wanted.wanted(self._blamed, server=self.spec.name)
+        _refused[self.spec.name] = (self._first, self._blamed)
+        return True
+
+    def _succeed(self, delivery: Delivery, read_back: bool) -> None:
+        # Asked before the transaction: nobody else's write should wait for Prometheus.
+        seen = {**_seen(delivery), "promtool_version": promtool_version() or ""}
+        record_success(self.release, self.state, self.lease.guard, verified=read_back, **seen)
+        if read_back:
+            releases.remember_compiled(self.release, self.wanted)
+        telemetry.note_release(self.release, self.release.state)
+        releases.prune(self.spec, self.state, self.lease.epoch)
+
+    def _fail(self, outcome: str, problems: list[Problem]) -> None:
+        record_failure(self.release, self.state, self.lease.guard, outcome=outcome, problems=problems)
+        telemetry.note_release(self.release, outcome)
+
+
+def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> Blamed:
+    """The keys whose rules promtool refused; empty when a refusal cannot be traced to a key."""
+    blamed: Blamed = {}
+    for refusal in refusals:
+        file = wanted_set.files.get(refusal.file)
+        group = next((group for group in file.groups if group.name == refusal.group), None) if file else None
+        if group is None or refusal.rule_index is None or refusal.rule_index > len(group.rules):
+            return {}
+        rule = group.rules[refusal.rule_index - 1]
+        found = Finding("promtool_refused", refusal.message, key=rule.key)
+        blamed[(rule.kind, rule.key)] = (*blamed.get((rule.kind, rule.key), ()), found)
+    return blamed
+
+
+def _seen(delivery: Delivery) -> Mapping[str, str]:
+    """What the server says of itself."""
+    try:
+        return {"prometheus_version": delivery.server.version() or "", "flavour": delivery.server.flavour()}
+    except PrometheusError:
+        return {}
