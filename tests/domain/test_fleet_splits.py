@@ -55,6 +55,10 @@ IN_STAGING = recording(3, "job:up:sum", "sum by (job) (up)", env("staging"))
         ([alert('sum(up{environment=~"staging|x"}) < 3')], BY_ENV),
         ([alert('absent(up{environment="production-eu"})')], ALL_THE_REST),
         ([alert('sum(up{environment!~"production.*"}) < 3')], ALL_THE_REST),
+        (
+            [alert('sum(up{environment="production-eu"}) < 3', scope=env("production"))],
+            {"a": EU, "b": held(environment={"not_in": ["production-eu"]})},
+        ),
         ([alert("sum(up) < 3")], PAIR),
         ([alert("sum(up) < 3")], {"a": PRODUCTION}),
         ([alert("sum(up) < 3", scope=env("staging"))], {**BY_ENV, "b2": STAGING}),
