@@ -3,7 +3,7 @@
 Laws:
 
 - To deliver is to offer. What the agent makes of it (stage, check, activate, read back, go back) is its own business.
-- Only a report on the release that is offered *now* changes anything; a late one is noted as a sign of life.
+- Only a report on the content that is offered *now* changes anything; a late one is noted as a sign of life.
 - The agent tries again by itself. The control plane takes a hand only where something else has to be offered: promtool
   there refuses rules, so their keys stay as last compiled.
 """
@@ -63,11 +63,14 @@ def standing(state: ServerState, wanted: WantedSet) -> Release | None:
 def offer(release: Release, state: ServerState, guard: Guard) -> None:
     """From now on the agent is told to fetch this release, which the central promtool has passed.
 
-    One that was offered before and never loaded is superseded. ``guard`` raises when somebody else writes here now.
+    One that was offered before and never loaded is superseded; one of the very same content stays. ``guard`` raises
+    when somebody else writes here now.
     """
     with transaction.atomic():
         guard()
         row = _locked(state.name)
+        if _stands_already(release, row):
+            return
         former = Release.objects.filter(pk=row.offered_release_id or 0, finished_at__isnull=True).exclude(pk=release.pk)
         former.update(state=State.SUPERSEDED, finished_at=timezone.now())
         release.state, release.finished_at = State.STAGED, None
@@ -76,6 +79,22 @@ def offer(release: Release, state: ServerState, guard: Guard) -> None:
         row.save(update_fields=["offered_release", "retry_at"])
     state.offered_release, state.retry_at = release, None
     logger.info("release %s is offered to the agent of %s", release.pk, state.name)
+
+
+def _stands_already(release: Release, row: ServerState) -> bool:
+    """Whether the agent has been offered this content before; then it would not fetch it, nor say a word, again."""
+    offered = _offered(row)
+    if offered is None or offered.pk == release.pk or offered.content_hash != release.content_hash:
+        return False
+    release.state, release.changed, release.finished_at = State.SUPERSEDED, False, timezone.now()
+    release.save()
+    if offered.revision < release.revision:
+        Release.objects.filter(pk=offered.pk).update(revision=release.revision, last_good=release.last_good)
+        if row.loaded_release_id == offered.pk:
+            row.loaded_revision = release.revision
+    row.retry_at = None
+    row.save(update_fields=["loaded_revision", "retry_at"])
+    return True
 
 
 def refusals(state: ServerState, wanted: WantedSet) -> list[Refusal]:
@@ -152,7 +171,7 @@ def note_life(server: str) -> None:
 
 
 def report(server: str, told: Mapping[str, Any]) -> bool:
-    """Takes down what an agent says became of a release. False: it is not the one that is offered now.
+    """Takes down what an agent says became of a release. False: it is not what is offered now.
 
     ``told`` is an agent's report as the API takes it: of the right shape, and bounded.
     """
@@ -180,9 +199,10 @@ def report(server: str, told: Mapping[str, Any]) -> bool:
 
 
 def _is_about(release: Release, told: Mapping[str, Any]) -> bool:
-    """A bundle that did not come whole has no hash."""
-    broken = told["state"] == State.FAILED and not told["content_hash"]
-    return told["release"] == release.pk and (broken or told["content_hash"] == release.content_hash)
+    """By content: an agent that has it already keeps calling it by an older release. Cut off, it has no hash."""
+    if told["content_hash"]:
+        return bool(told["content_hash"] == release.content_hash)
+    return told["state"] == State.FAILED and told["release"] == release.pk
 
 
 def _holds(release: Release, state: ServerState, told: Mapping[str, Any]) -> None:

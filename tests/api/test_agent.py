@@ -320,8 +320,9 @@ def test_a_late_report_moves_nothing_backwards(agent: Caller) -> None:
     for outcome in ("verified", "active", "rejected", "rolled_back", "failed"):
         assert agent.post("agent/report", told(old, outcome)).json == {"applied": False}
     assert agent.post("agent/report", {**told(new), "content_hash": old.content_hash}).json == {"applied": False}
-    assert agent.post("agent/report", {**told(new), "release": None}).json == {"applied": False}
-    assert agent.post("agent/report", {**told(new), "release": 10**15}).json == {"applied": False}
+    for empty in ({"release": None}, {"release": old.pk}, {"release": 10**15}):
+        report = {**told(new, "failed", errors=[]), "content_hash": "", **empty}
+        assert agent.post("agent/report", report).json == {"applied": False}
     now = state()
     assert (now.loaded_release, now.loaded_revision, now.failures) == (new, 6, 0)
     assert now.agent_seen_at is not None
@@ -455,6 +456,28 @@ def test_content_that_is_offered_already_stands_for_newer_revisions(agent: Calle
     assert state().loaded_revision == 9
     assert state().retry_at is None
     assert bundles.standing(releases.state_of("eu"), wanted({"other.yml": b""}, revision=9)) is None
+
+
+def test_the_same_content_is_not_offered_under_another_number(agent: Caller) -> None:
+    release = offered()
+    agent.post("agent/report", told(release))
+    again = offered(revision=8)
+    now = releases.state_of("eu")
+    assert (now.offered_release, now.loaded_release, now.loaded_revision) == (release, release, 8)
+    assert (again.state, again.changed, again.finished_at is not None) == (State.SUPERSEDED, False, True)
+    assert Release.objects.get(pk=release.pk).revision == 8
+    assert agent.post("agent/report", told(release)).json == {"applied": True}
+
+
+def test_an_agent_that_has_the_content_still_vouches_for_the_release_offered_now(agent: Caller) -> None:
+    first = offered()
+    agent.post("agent/report", told(first))
+    offered({"global.yml": b"groups: [] # soon taken back\n"}, revision=6)
+    again = offered(revision=7)
+    assert again != first
+    assert agent.get("agent/bundle", if_none_match=f'"{first.content_hash}"').status == 304
+    assert agent.post("agent/report", told(first)).json == {"applied": True}
+    assert (state().loaded_release, state().loaded_revision) == (again, 7)
 
 
 def test_an_offer_by_somebody_who_lost_the_lease_is_none(eu: PrometheusServer) -> None:
