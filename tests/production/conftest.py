@@ -34,6 +34,11 @@ class Installation:
     def manage(self, *arguments: str, expect: int = 0) -> str:
         return self.run(sys.executable, "manage.py", *arguments, expect=expect)
 
+    def act(self, statement: str) -> None:
+        """One call of an action, as the API would make it."""
+        lines = ("import django", "django.setup()", "from alerts.actions import rules", statement)
+        self.run(sys.executable, "-c", "\n".join(lines))
+
     def wanted(self) -> dict[str, str]:
         """The content hash that the policy wants of every server."""
         found: dict[str, str] = json.loads(self.run(sys.executable, HERE / "wanted_hashes.py"))
@@ -61,7 +66,12 @@ def installation(
     """The demo's policy, delivered to a real Prometheus and verified."""
     (tmp_path / "rules").mkdir()
     server = start_prometheus(rule_dir=tmp_path / "rules")
-    own = {"DATABASE_URL": database_url, "SECRET_KEY": secrets.token_hex(20), "PROMETHEUS_URL": server.url}
+    own = {
+        "DJANGO_SETTINGS_MODULE": "config_server.settings",
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": secrets.token_hex(40),
+        "PROMETHEUS_URL": server.url,
+    }
     made = Installation(product_environment | own)
     made.manage("migrate", "--no-input", "--verbosity", "0")
     made.manage("load_demo")

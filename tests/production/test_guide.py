@@ -1,0 +1,49 @@
+"""What docs/production.md says of one installation, tried."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from alerts.api.views.agent import LONGEST_WAIT
+from config_server.database import POOL
+from tests.production.conftest import Installation
+from tests.production.guide import GUIDE, body, type_block
+from tests.servers.postgresql import PostgreSQL
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def database_url(postgresql: PostgreSQL, tmp_path: Path) -> str:
+    return postgresql.create_database(f"guide_{abs(hash(tmp_path))}")
+
+
+def test_rule_directories_come_back_from_the_database_alone(installation: Installation, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    files = {path.name: path.read_bytes() for path in (rules / "current").iterdir()}
+    assert files
+    shutil.rmtree(rules)
+    rules.mkdir()
+    type_block("rebuild", installation)
+    assert {path.name: path.read_bytes() for path in (rules / "current").iterdir()} == files
+    # Prometheus held them all the while; nothing is delivered anew.
+    assert "nothing to do" in installation.manage("sync")
+
+
+def test_a_sound_installation_leaves_two_warnings_to_the_proxy(installation: Installation) -> None:
+    type_block("check: deploy", installation, BASE_URL="https://alerts.example")
+
+
+def test_the_proxy_waits_longer_than_any_agent() -> None:
+    (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", body("nginx"))
+    assert int(seconds) > LONGEST_WAIT
+    assert f"{LONGEST_WAIT} s" in GUIDE.read_text("utf-8")
+
+
+def test_the_pool_is_as_large_as_the_guide_says() -> None:
+    assert f"{POOL['max_size']} at most (a pool)" in GUIDE.read_text("utf-8")
+    assert f"web processes × {POOL['max_size'] + 1}" in GUIDE.read_text("utf-8")
