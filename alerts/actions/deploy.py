@@ -12,7 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from alerts.actions import bundles, releases, servers, waking, wanted
+from alerts.actions import bundles, fleet_findings, releases, servers, waking, wanted
 from alerts.actions.attempts import Attempt, without_refused
 from alerts.actions.delivery import drift_problem
 from alerts.actions.lease import Lease, LeaseLost, held
@@ -105,6 +105,8 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
     release.trigger = release.trigger or trigger
     release.timings = {"compile": compile_seconds}
     release.errors, release.warnings = [], [drift_problem(found) for found in drift]
+    if wanted_set.current is not None:
+        release.warnings += fleet_findings.warnings(spec.name, wanted_set.current)[: releases.LISTED]
     attempt = Attempt(spec, release, wanted_set, state, lease)
     if spec.delivery == "agent":
         attempt.offer()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alerts.actions import fleet, policy, servers
+from alerts.actions.policy import CurrentPolicy
 from alerts.domain.compiler import CompiledPolicy
 from alerts.domain.fleet_splits import SplitAnalysis, SplitRule, gaps
 from alerts.domain.regions import Region
@@ -15,10 +16,19 @@ _lock = threading.Lock()
 _known: tuple[CompiledPolicy, SplitAnalysis] | None = None
 
 
+def warnings(server: str, current: CurrentPolicy) -> list[dict[str, Any]]:
+    """What a release of this server is warned of: rules whose other parts are evaluated elsewhere."""
+    found = (rule.finding() for rule in _splits(current.compiled, _regions(current)) if server in rule.servers)
+    return [
+        {"code": one.code, "message": one.message, "hint": one.hint, "key": one.key, "rule_id": one.rule_id}
+        for one in found
+    ]
+
+
 def findings() -> dict[str, Any]:
     """As the policy and the enabled servers are now."""
     current = policy.current()
-    regions = {spec.name: fleet.region_of(spec, current.policy.topology) for spec in servers.enabled()}
+    regions = _regions(current)
     nobody = gaps(regions)
     return {
         "revision": current.revision,
@@ -26,6 +36,10 @@ def findings() -> dict[str, Any]:
         "needs_several_servers": [_split(rule) for rule in _splits(current.compiled, regions)],
         "gaps": None if nobody is None else [{"region": region.text} for region in nobody],
     }
+
+
+def _regions(current: CurrentPolicy) -> dict[str, Region]:
+    return {spec.name: fleet.region_of(spec, current.policy.topology) for spec in servers.enabled()}
 
 
 def _splits(compiled: CompiledPolicy, regions: Mapping[str, Region]) -> tuple[SplitRule, ...]:

@@ -13,7 +13,7 @@ from alerts.actions.deploy import Outcome, deploy
 from alerts.adapters import read_back
 from alerts.adapters.prometheus import PrometheusError
 from alerts.adapters.server_spec import ServerSpec
-from alerts.models import DEFAULT_SERVER, Release
+from alerts.models import DEFAULT_SERVER, Release, ServerState
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _why_unreachable(spec: ServerSpec) -> str:
 def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
     """One pass: deploys what is wanted, and when that says nothing changed, looks for drift and heals it."""
     outcome = deploy("reconcile", server=server)
-    if outcome.release is None or outcome.changed:
+    if outcome.release is None or outcome.changed or servers.spec(server).delivery == "agent":
         return outcome
     drift = look(server)
     _note_failing(outcome.release, drift)
@@ -88,7 +88,7 @@ def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
         telemetry.note_healed(server)
     if healed.release is not None:
         healed.release.warnings = [*healed.release.warnings, *drift.loaded]
-        healed.release.save()
+        healed.release.save(update_fields=["warnings"])
     return healed
 
 
@@ -98,7 +98,6 @@ def _note_failing(release: Release, drift: Drift) -> None:
     warnings = [*others, *drift.failing]
     if not drift.unreachable and warnings != release.warnings:
         release.warnings = warnings
-        release.save()
-    state = releases.state_of(release.server)
-    state.checked_at = timezone.now()
-    releases.save_state(state)
+        release.save(update_fields=["warnings"])
+    # Only this: somebody else may be delivering to it meanwhile.
+    ServerState.objects.filter(pk=release.server).update(checked_at=timezone.now())

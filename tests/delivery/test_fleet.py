@@ -139,3 +139,13 @@ def test_a_database_put_back_in_time_does_not_lock_its_own_rule_directory(fleet:
         rules.create({"name": f"After{side}", "query_template": "up == 1"})
         delivered(deploy("test", server=side))
         assert f"After{side}" in loaded_names(fleet.real[side])
+
+
+def test_a_rule_that_needs_series_of_both_servers_is_reported_on_their_releases(fleet: SimpleNamespace) -> None:
+    rule = rules.create({"name": "TooFew", "query_template": "count(up) < 10"})
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    for side in ("eu", "us"):
+        release = delivered(deploy("test", server=side))
+        (warning,) = [said for said in release.warnings if said["code"] == "needs_several_servers"]
+        assert (warning["key"], warning["rule_id"]) == ("TooFew", rule.pk)
+        assert "eu, us" in warning["message"]
