@@ -60,7 +60,7 @@ def compile_policy(policy: Policy, options: Options, previous: CompiledPolicy | 
     if previous is not None and previous.topology is policy.topology and previous.options == options:
         reusable = previous.plans
     plans: dict[KeyId, KeyPlan] = {}
-    with _without_garbage_collection():
+    with without_garbage_collection():
         for key_id, layers in policy.by_key.items():
             known = reusable.get(key_id)
             if known is None or known.layers != layers:
@@ -72,7 +72,7 @@ def compile_policy(policy: Policy, options: Options, previous: CompiledPolicy | 
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """What is compiled stays: to look for garbage in it while it grows would take a quarter of the time."""
     enabled = gc.isenabled()
     gc.disable()

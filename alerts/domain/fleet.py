@@ -17,7 +17,7 @@ from functools import cached_property
 
 from alerts.domain import splitting
 from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
-from alerts.domain.compiler import CompiledPolicy
+from alerts.domain.compiler import CompiledPolicy, without_garbage_collection
 from alerts.domain.errors import Finding, PolicyConflict, PolicyError
 from alerts.domain.key_compiler import MAX_COMPILED, joined
 from alerts.domain.layers import KeyId, Position
@@ -215,9 +215,10 @@ def _restrict_all(views: Sequence[ServerView], compiled: CompiledPolicy) -> None
     partial = [view for view in views if view.region.conditions]
     if not partial:
         return
-    for key_id, plan in compiled.plans.items():
-        if key_id not in compiled.problems:
-            for view in partial:
-                view._add(key_id, plan)
+    with without_garbage_collection():
+        for key_id, plan in compiled.plans.items():
+            if key_id not in compiled.problems:
+                for view in partial:
+                    view._add(key_id, plan)
     for view in partial:
         view._known = {}  # one generation is enough

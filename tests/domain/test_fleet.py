@@ -63,6 +63,15 @@ def test_each_branch_reads_its_region_where_the_selector_holds() -> None:
     ]
 
 
+def test_single_rules_can_be_held_to_a_selector_again() -> None:
+    """As those that stay as last compiled, when the selector has changed since."""
+    policy = compiled(BASE, PRODUCTION_90)
+    rules = restrict(policy.rules, PRODUCTION)
+    assert rules == ServerView(policy, PRODUCTION).rules
+    assert [rule.expr for rule in restrict(rules, EU)] == ['cpu_usage{environment="production-eu"} > 90']
+    assert restrict(rules, STAGING) == ()
+
+
 def test_what_lies_within_the_selector_anyway_stays_the_same_object() -> None:
     policy = compiled(BASE, PRODUCTION_90)
     view = ServerView(policy, PRODUCTION)

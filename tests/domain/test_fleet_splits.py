@@ -121,6 +121,8 @@ def test_what_each_server_can_do_alone_is_not_reported(layers: list[Layer], serv
         # The same limits on each server: to read them is no problem.
         ([LIMITS, alert("up > on(job) group_left job:limits:max", unscoped=("job:limits:max",))], BY_ENV,
          {"job:limits:max": ""}),
+        ([LIMITS, alert("job:limits:max > 3", unscoped=("job:limits:max",))], BY_ENV, {"job:limits:max": ""}),
+        ([LIMITS, alert("sum(job:limits:max) > 3")], BY_ENV, {"job:limits:max": ""}),
         # Alerts of split rules are series, too.
         ([alert("sum(up) < 3"), layer(2, key="B", query='ALERTS{alertname="A"} > 0', variables=())], BY_ENV,
          {"A": "environment", "B": "environment"}),
