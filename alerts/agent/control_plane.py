@@ -29,8 +29,17 @@ logger = logging.getLogger(__name__)
 CHUNK = 1 << 18
 CONNECT = 10.0
 PATIENCE = 30.0
+NOTHING_YET = 2.0
 MAX_ANSWER = 1 << 16
 MAX_WORDS = 300
+
+
+class NoNews(Exception):
+    """It has nothing else to offer; worth another question, not before ``retry_after`` seconds."""
+
+    def __init__(self, retry_after: float = 0.0, words: str = "") -> None:
+        super().__init__(words)
+        self.retry_after = retry_after
 
 
 class Away(Exception):
@@ -39,10 +48,6 @@ class Away(Exception):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-
-
-class TokenRefused(Away):
-    """It answers, and does not accept the token."""
 
 
 class NotWanted(Exception):
@@ -63,21 +68,26 @@ class ControlPlane:
             {"User-Agent": f"config-server-agent/{AGENT_VERSION}", "Accept-Encoding": "identity"}
         )
 
-    def bundle(self, etag: str, wait: float) -> Offer | None:
-        """What this server should hold, when that is not ``etag``; asks it to wait so long for something new."""
+    def bundle(self, etag: str, wait: int) -> Offer:
+        """What this server should hold; NoNews when that is ``etag``. It may wait so many seconds for something new."""
         headers = {"If-None-Match": f'"{etag}"'} if etag else {}
-        status, answer, body = self._ask("GET", f"bundle?wait={wait:g}", headers, None, wait + PATIENCE, MAX_BUNDLE)
+        status, answer, body = self._ask("GET", f"bundle?wait={wait}", headers, None, wait + PATIENCE, MAX_BUNDLE)
+        retry_after = _retry_after(answer.get("Retry-After"))
         if status == 304:
-            return None
+            raise NoNews(retry_after or 0.0)
+        if status == 404:
+            raise NoNews(retry_after or NOTHING_YET, f"{self.options.server} offers nothing yet: {_words(body)}")
         if status != 200:
             raise self._unexpected(status, answer, body)
         offer = offer_from(body, answer.get("ETag", ""))
-        return None if offer.content_hash == etag else offer
+        if offer.content_hash == etag:
+            raise NoNews
+        return offer
 
     def report(self, report: dict[str, Any]) -> None:
         headers = {"Content-Type": "application/json"}
         status, answer, body = self._ask("POST", "report", headers, orjson.dumps(report), PATIENCE, MAX_ANSWER)
-        if status in (400, 404, 409, 413, 415, 422):
+        if status in (400, 404, 409, 410, 413, 415, 422):
             raise NotWanted(f"{self.options.server} answered {status}: {_words(body)}")
         if not 200 <= status < 300:
             raise self._unexpected(status, answer, body)
@@ -110,9 +120,9 @@ class ControlPlane:
 
     def _unexpected(self, status: int, headers: Any, body: bytes) -> Away:
         where, retry_after = self.options.server, _retry_after(headers.get("Retry-After"))
-        if status in (401, 403):
-            message = f"{where} does not accept the token in {self.options.token_file} ({status}: {_words(body)})"
-            return TokenRefused(message, retry_after)
+        if status == 401:
+            message = f"{where} does not accept the token in {self.options.token_file} (401: {_words(body)})"
+            return Away(message, retry_after)
         if 300 <= status < 400:
             return Away(f"{where} answered {status}: redirects are not followed, give its own address", retry_after)
         return Away(f"{where} answered {status}: {_words(body)}", retry_after)

@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from alerts.adapters.deliverer import Entered, Problem, Undelivered, deliver, problem
 from alerts.adapters.directory_delivery import DirectoryDelivery
@@ -29,7 +28,6 @@ from alerts.agent.options import Options
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 50
 SETS_ON_DISK = 3
 
 
@@ -143,7 +141,7 @@ class Holding:
             account.errors += self._put_back(good)
         return account
 
-    def versions(self) -> Mapping[str, Any]:
+    def versions(self) -> Mapping[str, str]:
         """Of all that takes part; "" for what does not tell now."""
         prometheus = flavour = ""
         with suppress(PrometheusError):

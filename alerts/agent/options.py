@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-LONGEST_WAIT = 300.0
+LONGEST_WAIT = 60
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Options:
     ca_file: Path | None = None
     use_proxy: bool = False
     reload: bool = True
-    wait: float = 30.0
+    wait: int = 30
     interval: float = 30.0
     heartbeat: float = 60.0
     timeout: float = 30.0
@@ -53,7 +53,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         if not _is_http(getattr(given, option)):
             parser.error(f"--{option} is no http:// or https:// address without user, query and fragment")
     if not 0 <= given.wait <= LONGEST_WAIT:
-        parser.error(f"--wait is between 0 and {LONGEST_WAIT:g} seconds")
+        parser.error(f"--wait is between 0 and {LONGEST_WAIT} seconds")
     for option in ("interval", "heartbeat", "timeout"):
         if not 0 < getattr(given, option) <= 3600:
             parser.error(f"--{option} is between 0 and 3600 seconds")
@@ -81,7 +81,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--ca-file", default=told("CONFIG_SERVER_CA_FILE"), help="who vouches for the control plane's certificate")
     add("--use-proxy", action="store_true", help="go through the proxies that the environment names")
     add("--no-reload", dest="reload", action="store_false", help="somebody else reloads Prometheus")
-    add("--wait", type=float, default=told("AGENT_WAIT", "30"), help="seconds the control plane may hold a request")
+    add("--wait", type=int, default=told("AGENT_WAIT", "30"), help="seconds the control plane may hold a request")
     add("--interval", type=float, default=told("AGENT_INTERVAL", "30"), help="seconds between looks for drift")
     add("--heartbeat", type=float, default=told("AGENT_HEARTBEAT", "60"), help="seconds between reports, at most")
     add("--timeout", type=float, default=told("AGENT_TIMEOUT", "30"), help="seconds Prometheus may take to reload")

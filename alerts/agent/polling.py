@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from alerts.agent.backoff import Backoff
-from alerts.agent.control_plane import Away, ControlPlane
+from alerts.agent.control_plane import Away, ControlPlane, NoNews
 from alerts.agent.offer import BrokenBundle, Offer
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Poller:
     """``deliver`` gets what is new: an offer, or why one is broken. ``etag`` is what was handed over last."""
 
     def __init__(
-        self, control_plane: ControlPlane, wait: float, etag: str, deliver: Callable[[Offer | BrokenBundle], None]
+        self, control_plane: ControlPlane, wait: int, etag: str, deliver: Callable[[Offer | BrokenBundle], None]
     ) -> None:
         self.etag = etag
         self._control_plane = control_plane
@@ -43,6 +43,13 @@ class Poller:
         began = time.monotonic()
         try:
             offer = self._control_plane.bundle(self.etag, self._wait)
+        except NoNews as none:
+            self._answered()
+            if (words := str(none)) and words != self._last_word:
+                logger.info("%s", words)
+            self._last_word = words
+            rest = max(SHORTEST - (time.monotonic() - began), none.retry_after)
+            return rest * random.uniform(1, 2) if rest > 0 else 0.0
         except Away as away:
             self._say(str(away))
             return self._backoff.after_failure(away.retry_after)
@@ -53,16 +60,16 @@ class Poller:
         except Exception as error:  # the last thread that may ever end
             self._say(f"asking for the bundle failed: {error!r}")
             return self._backoff.after_failure()
-        self._backoff.after_success()
-        if self._last_word:
-            logger.info("the control plane is back")
+        self._answered()
         self._last_word = ""
-        if offer is not None:
-            self.etag = offer.content_hash
-            self._deliver(offer)
-            return 0.0
-        rest = SHORTEST - (time.monotonic() - began)
-        return rest * random.uniform(1, 3) if rest > 0 else 0.0
+        self.etag = offer.content_hash
+        self._deliver(offer)
+        return 0.0
+
+    def _answered(self) -> None:
+        if self._backoff.failures:
+            logger.info("the control plane is back")
+        self._backoff.after_success()
 
     def _say(self, words: str) -> None:
         """The same thing once."""

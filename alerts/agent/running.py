@@ -11,23 +11,22 @@ import queue
 import signal
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
 
 from alerts.adapters.deliverer import problem
 from alerts.agent.backoff import Backoff
-from alerts.agent.control_plane import Away, ControlPlane
-from alerts.agent.holding import SHOWN, Account, Holding
+from alerts.agent.control_plane import Away, ControlPlane, NoNews
+from alerts.agent.holding import Account, Holding
 from alerts.agent.offer import BrokenBundle, Offer
 from alerts.agent.options import Options
 from alerts.agent.outbox import Outbox
 from alerts.agent.polling import Poller
+from alerts.agent.reports import report_of
 from config_server.logs import about
 
 logger = logging.getLogger(__name__)
 
 GOOD, UNDELIVERED, AWAY = 0, 1, 3
 LAST_WORDS = 5.0
-REFUSAL_FIELDS = ("file", "group", "rule_index", "rule_name", "message", "line")
 
 
 class Agent:
@@ -87,11 +86,12 @@ class Agent:
 
     def _once(self) -> int:
         try:
-            offer = self.control_plane.bundle(self._etag, 0)
+            account = self._deliver(self.control_plane.bundle(self._etag, 0))
+        except NoNews:
+            account = self.seen
         except (Away, BrokenBundle) as error:
             logger.error("%s", error)
             return AWAY
-        account = self._deliver(offer) if offer is not None else self.seen
         self.outbox.flush(2 * LAST_WORDS)
         return GOOD if account.state in ("verified", "active") and not account.errors else UNDELIVERED
 
@@ -151,18 +151,4 @@ class Agent:
         self.report_at = time.monotonic() + self.options.heartbeat
 
     def _report(self, release: int | None, content: str, account: Account) -> None:
-        refusals = [asdict(refusal) for refusal in account.refusals[:SHOWN]]
-        self.outbox.put(
-            {
-                "release": release,
-                "content_hash": content,
-                "state": account.state,
-                "errors": account.errors[:SHOWN],
-                "warnings": account.warnings[:SHOWN],
-                "refusals": [{name: refusal[name] for name in REFUSAL_FIELDS} for refusal in refusals],
-                "timings": account.timings,
-                "loaded_hash": account.loaded_hash,
-                "drift": account.drift[:SHOWN],
-                **self.holding.versions(),
-            }
-        )
+        self.outbox.put(report_of(release, content, account, self.holding.versions()))

@@ -297,7 +297,7 @@ def test_of_an_hour_away_there_is_one_report_and_one_question(site: Site):
     site.plane.start()
     site.plane.report_on(new, timeout=40)
     times = [asked[0] for asked in site.plane.asked if "/report" in asked[1]]
-    assert sum(time - times[0] < 0.4 for time in times) <= 2, "what was not sent meanwhile does not come in a burst"
+    assert sum(time - times[0] < 0.4 for time in times) <= 3, "what was not sent meanwhile does not come in a burst"
     assert len(site.plane.questions()) <= 2
 
 
