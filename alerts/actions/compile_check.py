@@ -112,7 +112,7 @@ def check_template(template: AlertTemplate) -> None:
     rule = _standalone(replace(layer, query=expr, variables=(), default_config={}))
     if rule is not None:
         texts = replace(rule, labels=_pairs(config.get("labels")), annotations=_pairs(config.get("annotations")))
-        _judge([texts], {0: "/query_template"})
+        _judge([texts], {0: template.pk})
 
 
 def _pairs(texts: Mapping[str, str | None] | None) -> Pairs:
@@ -190,17 +190,22 @@ def _refuse(findings: Sequence[Finding], written: Collection[int]) -> None:
 
 
 def _ask_promtool(plans: Sequence[KeyPlan], rows: Sequence[AlertRule]) -> None:
-    """First the author's own text, whose positions mean something to them, then what was compiled from it."""
-    rules: list[CompiledRule] = []
-    pointers: dict[int, str] = {}
+    """First the authors' own texts, whose positions mean something to them, then what was compiled from them."""
+    rules: dict[object, CompiledRule] = {}
+    authors: dict[int, int] = {}
     for row in rows:
-        if row.query_template is not None:
-            rule = _standalone(layer_of(row))
-            if rule is not None:
-                pointers[len(rules)] = "/query_template"
-                rules.append(rule)
-    rules += [rule for plan in plans for rule in plan.rules]
-    _judge(rules, pointers)
+        rule = _standalone(layer_of(row)) if row.query_template is not None else None
+        if rule is not None and rules.setdefault(_said(rule), rule) is rule:
+            authors[len(rules) - 1] = row.pk
+    for plan in plans:
+        for rule in plan.rules:
+            rules.setdefault(_said(rule), rule)
+    _judge(list(rules.values()), authors)
+
+
+def _said(rule: CompiledRule) -> object:
+    """All of a rule that promtool looks at: it need not be asked twice."""
+    return (*rule.identity, rule.expr, rule.for_duration, rule.keep_firing_for, rule.annotations)
 
 
 def _standalone(layer: Layer) -> CompiledRule | None:
@@ -226,7 +231,8 @@ def _standalone(layer: Layer) -> CompiledRule | None:
     )
 
 
-def _judge(rules: Sequence[CompiledRule], pointers: dict[int, str]) -> None:
+def _judge(rules: Sequence[CompiledRule], authors: Mapping[int, int]) -> None:
+    """``authors`` says which are somebody's own text, and which row's."""
     tool = promtool()
     if not rules or not tool.available:
         return
@@ -238,13 +244,13 @@ def _judge(rules: Sequence[CompiledRule], pointers: dict[int, str]) -> None:
         logger.warning("promtool gave no verdict on a write: %s", error)
         return
     if refusals:
-        raise InvalidPolicy([_finding(refusal, rules, pointers) for refusal in refusals])
+        raise InvalidPolicy([_finding(refusal, rules, authors) for refusal in refusals])
 
 
-def _finding(refusal: Refusal, rules: Sequence[CompiledRule], pointers: dict[int, str]) -> Finding:
+def _finding(refusal: Refusal, rules: Sequence[CompiledRule], authors: Mapping[int, int]) -> Finding:
     index = (refusal.rule_index or 1) - 1
     rule = rules[index] if index < len(rules) else rules[0]
-    pointer = pointers.get(index, "")
+    pointer = "/query_template" if index in authors else ""
     offset = None
     if pointer and refusal.expr_line and refusal.expr_column:
         lines = rule.expr.split("\n")
@@ -258,4 +264,5 @@ def _finding(refusal: Refusal, rules: Sequence[CompiledRule], pointers: dict[int
         line=refusal.expr_line if pointer else None,
         column=refusal.expr_column if pointer else None,
         key=rule.key,
+        rule_id=authors.get(index),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from alerts.domain.errors import PolicyError
 from alerts.domain.layers import Variable
@@ -42,11 +43,16 @@ def _standing_in(variable: Variable, place: int) -> Variable:
 
 
 def noted_of(rule: AlertRule) -> frozenset[str]:
-    """What is noted of this rule. One without a query reads nothing of its own, as does one that cannot be read."""
-    if rule.query_template is None:
+    """What is noted of this rule."""
+    return noted(rule.query_template, rule.variables)
+
+
+def noted(query: str | None, variables: list[Any]) -> frozenset[str]:
+    """A rule without a query reads nothing of its own, as does one that cannot be read."""
+    if query is None:
         return frozenset()
     try:
-        found = metrics_of(rule.query_template, variables_from_json(rule.variables))
+        found = metrics_of(query, variables_from_json(variables))
     except PolicyError:
         return frozenset()
     return frozenset(name[:METRIC_LENGTH] for name in found)

@@ -1,4 +1,4 @@
-"""All layers that a write of some keys may touch, in one statement that only ever looks into indexes.
+"""All layers that a write of some keys may touch: of a few keys in one statement that only ever looks into indexes.
 
 ::
 
@@ -7,11 +7,14 @@
     recordings they read                     the foreign key of RuleMetric, then the same
     rules that read what they record         rule_metric_once (metric, rule)
     rules that read ALERTS, or any metric    rule_metric_once
+
+Of many keys the same is found step by step, since such a statement would be planned badly right after a large import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
@@ -20,9 +23,10 @@ from alerts.actions.layers import load_layers
 from alerts.domain.layers import KeyId, Layer
 from alerts.domain.promql.metrics import ANY
 from alerts.domain.recordings import ALERT_SERIES
-from alerts.models import AlertRule
+from alerts.models import AlertRule, RuleMetric
 
-KEYS_AT_ONCE = 500
+FEW_KEYS = 50
+WORDS_AT_ONCE = 5_000
 
 # A rule is called what one of its layers is called, or else its key: ``word`` may be either.
 STATEMENT = """
@@ -68,22 +72,61 @@ STATEMENT = """
 
 def layers_around(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
     """The living layers of these keys and of all that they may clash with, read, or be read by; by key."""
-    ordered = sorted(keys)
-    found: dict[int, Layer] = {}
-    for start in range(0, len(ordered), KEYS_AT_ONCE):
-        for layer in load_layers(_around(ordered[start : start + KEYS_AT_ONCE])):
-            found[layer.rule_id] = layer
-    return _by_key(found.values())
+    return of_few(keys) if len(keys) <= FEW_KEYS else of_many(keys)
+
+
+def of_few(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
+    return _by_key(load_layers(_around(sorted(keys))))
+
+
+def of_many(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
+    found = _of_keys(keys)
+    called: dict[str, set[str]] = {"alerting": set(), "recording": set()}
+    for (kind, key), layers in found.items():
+        called[kind] |= {key, *(layer.name for layer in layers if layer.name is not None)}
+    rule_ids = [layer.rule_id for layers in found.values() for layer in layers]
+    read = {word for some in _parts(rule_ids) for word in _noted(rule_id__in=some).values_list("metric", flat=True)}
+    always = {ANY} | (ALERT_SERIES if any(kind == "alerting" for kind, _ in keys) else set())
+    others = {
+        *_called("alerting", called["alerting"]),
+        *_called("recording", read),
+        *(key_id for some in _parts(called["recording"] | always) for key_id in _readers(some)),
+    }
+    return found | _of_keys(others - found.keys())
 
 
 def layers_of(rules: Q) -> dict[KeyId, list[Layer]]:
     """All living layers of the keys that have one among ``rules``."""
-    living = AlertRule.objects.living()
-    keys = sorted(set(living.filter(rules).values_list("kind", "key")))
+    return _of_keys(set(AlertRule.objects.living().filter(rules).values_list("kind", "key")))
+
+
+def _of_keys(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
     found: list[Layer] = []
-    for start in range(0, len(keys), KEYS_AT_ONCE):
-        found += load_layers(living.filter(_any_of(keys[start : start + KEYS_AT_ONCE])))
+    for kind, names in _by_kind(keys).items():
+        for some in _parts(names):
+            found += load_layers(AlertRule.objects.living().filter(kind=kind, key__in=some))
     return _by_key(found)
+
+
+def _called(kind: str, words: Collection[str]) -> Iterator[KeyId]:
+    living = AlertRule.objects.living().filter(kind=kind).values_list("kind", "key")
+    for some in _parts(words):
+        yield from living.filter(name__in=some)
+        yield from living.filter(key__in=some)
+
+
+def _readers(metrics: Collection[str]) -> QuerySet[Any]:
+    return _noted(metric__in=metrics).values_list("rule__kind", "rule__key")
+
+
+def _noted(**wanted: Any) -> QuerySet[RuleMetric]:
+    return RuleMetric.objects.filter(rule__deleted_at__isnull=True, **wanted)
+
+
+def _parts(words: Collection[Any]) -> Iterator[list[Any]]:
+    ordered = sorted(words)
+    for start in range(0, len(ordered), WORDS_AT_ONCE):
+        yield ordered[start : start + WORDS_AT_ONCE]
 
 
 def _around(keys: Collection[KeyId]) -> QuerySet[AlertRule]:
@@ -98,13 +141,6 @@ def _around(keys: Collection[KeyId]) -> QuerySet[AlertRule]:
 
 def _places(words: Collection[str]) -> str:
     return ", ".join(["%s"] * len(words))
-
-
-def _any_of(keys: Iterable[KeyId]) -> Q:
-    wanted = Q()
-    for kind, names in _by_kind(keys).items():
-        wanted |= Q(kind=kind, key__in=names)
-    return wanted
 
 
 def _by_kind(keys: Iterable[KeyId]) -> dict[str, list[str]]:

@@ -48,6 +48,22 @@ def unsaid() -> Any:
     return UNSAID
 
 
+def defaults() -> dict[str, Any]:
+    """What a rule has where nothing is said."""
+    return {
+        **dict.fromkeys((*SCOPE_IDS, "key", "name", "query_template", "severity", "merge_strategy")),
+        "kind": "alerting",
+        "priority": 100,
+        "enabled": UNSAID,
+        "allow_split": False,
+        "default_config": {},
+        "variables": [],
+        "unscoped": [],
+        "config": {},
+        "partition_by": [],
+    }
+
+
 def create(values: Mapping[str, Any], *, dry_run: bool = False) -> AlertRule:
     """A rule as written, or with ``template_id`` one that begins as a deep copy of that template."""
     with writing(dry_run=dry_run) as write:

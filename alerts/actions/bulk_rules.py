@@ -1,0 +1,236 @@
+"""Many alert rules in one write: created, or written anew, by their ``external_id``; all or nothing.
+
+An update is what PUT does: what an item leaves out gets its default. All rules are put in place before anything is
+judged, so rules may swap scopes, and a recording may come after its reader; what counts is the state at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.db.models import CharField, Value
+from django.db.models.functions import Cast, Concat
+
+from alerts.actions import compile_check
+from alerts.actions.metrics import note, note_again, noted, noted_of
+from alerts.actions.references import References
+from alerts.actions.rules import FIELDS, RELATED, SCOPE_IDS, SCOPES, begin, change, defaults
+from alerts.actions.taken import taken_finding
+from alerts.actions.writing import STAMPS, Write, writing
+from alerts.domain.compiler import without_garbage_collection
+from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
+from alerts.domain.layers import KeyId
+from alerts.models import AlertRule, AlertTemplate
+
+MOST_RULES = 10_000
+IDENTITY = frozenset(("kind", "key", "scope_key"))
+READ_AT_ONCE = 5_000
+STORED_AT_ONCE = 1_000
+STORED = (*sorted(FIELDS - SCOPE_IDS - {"external_id"}), *SCOPES, "scope_key", *STAMPS)
+"""The columns that an update may change."""
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many rules were what, and their ids as they were given; None: a dry run would have made it."""
+
+    created: int
+    updated: int
+    unchanged: int
+    ids: list[int | None]
+
+
+@dataclass
+class _Entry:
+    """One item and its row, as it shall be. ``changed`` None: a new one."""
+
+    place: int
+    row: AlertRule
+    changed: set[str] | None = None
+    former: KeyId | None = None
+    noted: frozenset[str] = frozenset()
+
+    @property
+    def is_new(self) -> bool:
+        return self.changed is None
+
+    @property
+    def is_written(self) -> bool:
+        return self.changed is None or bool(self.changed)
+
+    @property
+    def is_moved(self) -> bool:
+        return bool(self.changed and self.changed & IDENTITY)
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        return (self.row.kind, self.row.key, self.row.scope_key)
+
+
+@dataclass
+class _Objections:
+    """All that is wrong, by item; one fault of the caller's own makes the whole a fault."""
+
+    found: dict[int, list[Finding]] = field(default_factory=dict)
+    are_faults: bool = False
+
+    def add(self, place: int, *findings: Finding, is_fault: bool = True) -> None:
+        said = [replace(finding, pointer=f"/rules/{place}{finding.pointer}") for finding in findings]
+        self.found.setdefault(place, []).extend(said)
+        self.are_faults |= is_fault
+
+    def stop(self) -> None:
+        if self.found:
+            findings = [finding for place in sorted(self.found) for finding in self.found[place]]
+            raise (InvalidPolicy if self.are_faults else PolicyConflict)(findings)
+
+
+def write_all(
+    items: Sequence[Item], *, faults: Mapping[int, Sequence[Finding]] | None = None, dry_run: bool = False
+) -> Outcome:
+    """``faults`` are what somebody found in single items before, which then are not looked at; they stop the write."""
+    if len(items) > MOST_RULES:
+        message = f"has {len(items)} rules, at most {MOST_RULES:,} are allowed"
+        raise InvalidPolicy(Finding("too_many", message, "/rules"))
+    objections = _Objections()
+    for place, findings in (faults or {}).items():
+        objections.add(place, *findings)
+    named = dict(_named(items, objections))
+    with without_garbage_collection(), writing(dry_run=dry_run) as write:
+        entries = list(_entries(write, named, objections))
+        for entry in _whose_place_is_taken(entries):
+            objections.add(entry.place, taken_finding("rule_identity_taken"), is_fault=False)
+        objections.stop()
+        written = [entry for entry in entries if entry.is_written]
+        if written:
+            _store(write, written)
+            _judge(write, written)
+    created = sum(entry.is_new for entry in entries)
+    ids = [None if dry_run and entry.is_new else entry.row.pk for entry in entries]
+    return Outcome(created, len(written) - created, len(entries) - len(written), ids)
+
+
+def _named(items: Sequence[Item], objections: _Objections) -> Iterator[tuple[int, Item]]:
+    """The items that say which rule they are, each another one."""
+    places: dict[str, int] = {}
+    for place, values in enumerate(items):
+        if place in objections.found:
+            continue
+        external_id = values.get("external_id")
+        if not isinstance(external_id, str) or not external_id:
+            objections.add(place, Finding("required", "A rule is known by its external id here.", "/external_id"))
+        elif external_id in places:
+            message = f"The rule at /rules/{places[external_id]} has this external id, too."
+            objections.add(place, Finding("duplicate", message, "/external_id"))
+        else:
+            places[external_id] = place
+            yield place, values
+
+
+def _entries(write: Write, named: Mapping[int, Item], objections: _Objections) -> Iterator[_Entry]:
+    known = {row.external_id: row for row in _known([values["external_id"] for values in named.values()])}
+    references = _references(write, named.values())
+    for place, values in named.items():
+        row = known.get(values["external_id"])
+        try:
+            if row is None:
+                entry = _Entry(place, AlertRule())
+                begin(entry.row, values, write.topology, references)
+            else:
+                before = (row.query_template, row.variables)
+                entry = _Entry(place, row, former=(row.kind, row.key))
+                entry.changed = change(row, defaults() | dict(values), write.topology, references)
+                if entry.changed & {"query_template", "variables"}:
+                    entry.noted = noted(*before)
+        except PolicyError as refused:
+            objections.add(place, *refused.findings, is_fault=isinstance(refused, InvalidPolicy))
+        else:
+            yield entry
+
+
+def _known(external_ids: Sequence[str]) -> Iterator[AlertRule]:
+    for some in _parts(external_ids, READ_AT_ONCE):
+        yield from AlertRule.objects.living().filter(external_id__in=some).select_related(*RELATED)
+
+
+def _references(write: Write, items: Iterable[Item]) -> References:
+    items = list(items)
+    references = References(write.places)
+    for level, model in SCOPES.items():
+        references.read(model, (values.get(f"{level}_id") for values in items))
+    references.read(AlertTemplate, (values.get("template_id") for values in items))
+    return references
+
+
+def _whose_place_is_taken(entries: Sequence[_Entry]) -> Iterator[_Entry]:
+    """Those that come where another living rule is, or another one of them will be."""
+    coming = [entry for entry in entries if entry.is_new or entry.is_moved]
+    if not coming:
+        return
+    holders = {entry.identity for entry in entries if not (entry.is_new or entry.is_moved)}
+    ours = {entry.row.pk for entry in entries}
+    for keys in _parts(sorted({entry.row.key for entry in coming}), READ_AT_ONCE):
+        rows = AlertRule.objects.living().filter(key__in=keys, kind__in=sorted({entry.row.kind for entry in coming}))
+        for row_id, kind, key, scope in rows.values_list("pk", "kind", "key", "scope_key"):
+            if row_id not in ours:
+                holders.add((kind, key, scope))
+    for entry in coming:
+        if entry.identity in holders:
+            yield entry
+        holders.add(entry.identity)
+
+
+def _store(write: Write, written: Sequence[_Entry]) -> None:
+    new = [entry.row for entry in written if entry.is_new]
+    changed = [entry.row for entry in written if not entry.is_new]
+    for row in (*new, *changed):
+        row.revision = write.revision
+    for row in changed:
+        row.version += 1
+    # Out of each other's way first: two may swap places, and the database looks at one after the other.
+    aside = Concat(Value("moving:"), Cast("pk", CharField()))
+    for ids in _parts([entry.row.pk for entry in written if entry.is_moved], READ_AT_ONCE):
+        AlertRule.objects.filter(pk__in=ids).update(scope_key=aside)
+    if changed:
+        AlertRule.objects.bulk_create(
+            changed, STORED_AT_ONCE, update_conflicts=True, unique_fields=["id"], update_fields=STORED
+        )
+    AlertRule.objects.bulk_create(new, STORED_AT_ONCE)
+    note(new)
+    asked = (entry for entry in written if entry.changed and entry.changed & {"query_template", "variables"})
+    for rows in _parts([entry.row for entry in asked if noted_of(entry.row) != entry.noted], READ_AT_ONCE):
+        note_again(rows)
+
+
+def _judge(write: Write, written: Sequence[_Entry]) -> None:
+    rows = [entry.row for entry in written]
+    former = {entry.former for entry in written if entry.former is not None}
+    try:
+        compile_check.check_rules(write.topology, rows, former_keys=former)
+    except PolicyError as refused:
+        raise type(refused)([*_placed(refused.findings, written)]) from refused
+
+
+def _placed(findings: Iterable[Finding], written: Sequence[_Entry]) -> Iterator[Finding]:
+    """Findings of a written rule say which one. The id of a new one names nothing, now that it is refused."""
+    by_id = {entry.row.pk: entry for entry in written}
+    by_key = {entry.row.key: entry for entry in reversed(written)}
+    for finding in findings:
+        if finding.rule_id is not None:
+            entry = by_id.get(finding.rule_id)
+        else:
+            entry = by_key.get(finding.key or "")
+        if entry is None:
+            yield finding
+        else:
+            rule_id = None if entry.is_new else finding.rule_id
+            yield replace(finding, pointer=f"/rules/{entry.place}{finding.pointer}", rule_id=rule_id)
+
+
+def _parts(things: Sequence[Any], most: int) -> Iterator[Any]:
+    for start in range(0, len(things), most):
+        yield things[start : start + most]
