@@ -12,6 +12,7 @@ COPY LICENSE NOTICE manage.py ./
 COPY config_server config_server
 COPY alerts alerts
 COPY migrations migrations
+COPY monitoring monitoring
 RUN python -m compileall -q alerts config_server migrations \
  && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin config-server \
  # New volumes take owner and mode from these.

@@ -6,7 +6,7 @@ the file. Namespaces and groups that exist under their name already are used as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from alerts.actions import groups, namespaces, rules, targets, templates
+from alerts.actions.packs import put
 from alerts.models import AlertRule, AlertTemplate, Group, Namespace, PolicyRow, Target
 
 POLICY = Path(__file__).with_name("policy.yaml")
@@ -95,16 +96,9 @@ class Loading:
         values: dict[str, Any],
         once: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Create the object, or bring the one of an earlier load to ``values``; ``once`` counts at creation only."""
-        external_id = f"demo:{name}"
-        row = model.objects.living().filter(external_id=external_id).first()
-        create: Callable[..., Any] = actions.create
-        if row is None:
-            self.done["created"] += 1
-            return create({**values, **(once or {}), "external_id": external_id})
-        written = actions.update(row.pk, values)
-        self.done["changed" if written.version != row.version else "unchanged"] += 1
-        return written
+        row, what = put(model, actions, f"demo:{name}", values, once)
+        self.done[what] += 1
+        return row
 
 
 def load(addresses: Addresses) -> dict[str, int]:
