@@ -14,5 +14,6 @@ ROWS = {
     "burst": "burst:measure",
     "effective": "effective:measure",
     "api": "api:measure",
+    "fleet": "fleet:measure",
 }
 """The rows by name, with the function that measures each."""

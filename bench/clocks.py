@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 
@@ -19,6 +21,12 @@ def own_cpu() -> float:
     """This process and the children it has waited for (promtool)."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def children_cpu(pid: int) -> float:
+    """CPU seconds of the children another process has waited for, in hundredths (proc(5), stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 class Spent(AbstractContextManager["Spent"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 from bench.clocks import Spent, process_cpu
 from tests.servers import binaries
+from tests.servers.postgresql import PostgreSQL
 from tests.servers.prometheus import PrometheusServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,8 +84,24 @@ def newest() -> binaries.PrometheusBinaries:
 
 
 @contextmanager
-def installation(*, prometheus: str = "http://127.0.0.1:9", rule_dir: Path | None = None) -> Iterator[Installation]:
-    """Sets Django up in this process (once) with an empty, migrated database."""
+def postgresql() -> Iterator[str]:
+    """The URL of an empty database on a PostgreSQL of its own, without durability, as in the tests."""
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # it runs as somebody else where we are root
+        os.environ["CONFIG_SERVER_TEST_RUN"] = name
+        server = PostgreSQL(folder / "postgresql").start()
+        try:
+            yield server.create_database("bench")
+        finally:
+            server.stop()
+
+
+@contextmanager
+def installation(
+    *, prometheus: str = "http://127.0.0.1:9", rule_dir: Path | None = None, database: str = "", **settings: str
+) -> Iterator[Installation]:
+    """Sets Django up in this process (once) with an empty, migrated database: SQLite, or what ``database`` names."""
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         rules = rule_dir or folder / "rules"
@@ -95,6 +113,8 @@ def installation(*, prometheus: str = "http://127.0.0.1:9", rule_dir: Path | Non
             "PROMETHEUS_RULE_DIR": str(rules),
             "PROMTOOL_PATH": str(newest().promtool),
             "LOG_LEVEL": "ERROR",
+            **settings,
+            **({"DATABASE_URL": database, "SECRET_KEY": secrets.token_urlsafe(50)} if database else {}),
         }
         os.environ.clear()
         os.environ.update(environment)
