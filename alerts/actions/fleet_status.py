@@ -37,6 +37,13 @@ class Standing:
         release = self.state.loaded_release
         return release.verified_at if release else None
 
+    @property
+    def drift(self) -> list[dict[str, Any]]:
+        """What had been changed by hand when the release in force was last put in place, or looked at."""
+        release = self.state.loaded_release
+        warnings = release.warnings if release else []
+        return [warning for warning in warnings if str(warning.get("code", "")).startswith("drift_")]
+
     def shown(self) -> dict[str, Any]:
         """As the API shows it."""
         state = self.state

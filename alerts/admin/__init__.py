@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from alerts.admin import access, delivery, rules, topology  # noqa: F401  (each registers its models)
+from alerts.admin import access, delivery, rules, servers, topology  # noqa: F401  (each registers its models)
 
 admin.site.site_header = "config-server"
 admin.site.site_title = "config-server"

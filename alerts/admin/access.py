@@ -17,7 +17,7 @@ from alerts.actions import tokens
 from alerts.admin.delivery import ReadOnlyAdmin
 from alerts.admin.roles import has_role
 from alerts.domain.errors import PolicyError
-from alerts.models import ApiToken, IdempotencyRecord, Role
+from alerts.models import ApiToken, IdempotencyRecord, PrometheusServer, Role
 
 
 class TokenForm(forms.ModelForm):
@@ -25,11 +25,16 @@ class TokenForm(forms.ModelForm):
 
     token = ""
     user = forms.ModelChoiceField(queryset=get_user_model().objects.filter(is_active=True))
+    server = forms.ModelChoiceField(
+        queryset=PrometheusServer.objects.living().filter(delivery=PrometheusServer.Delivery.AGENT),
+        required=False,
+        help_text="For the role agent: the server whose bundle it opens.",
+    )
     expires_at = forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, help_text="UTC. Empty: never.")
 
     class Meta:
         model = ApiToken
-        fields = ["user", "role", "name"]
+        fields = ["user", "role", "server", "name"]
 
     def _post_clean(self) -> None:
         if self.errors:
@@ -37,12 +42,16 @@ class TokenForm(forms.ModelForm):
         given = self.cleaned_data
         try:
             self.token, self.instance = tokens.create(
-                given["user"].get_username(), given["role"], name=given["name"], expires_at=given["expires_at"]
+                given["user"].get_username(),
+                given["role"],
+                name=given["name"],
+                expires_at=given["expires_at"],
+                server=given["server"],
             )
         except PolicyError as error:
             for finding in error.findings:
-                name = {"/role": "role", "/expires": "expires_at", "/user": "user"}.get(finding.pointer)
-                self.add_error(name or NON_FIELD_ERRORS, str(finding))
+                name = {"/expires": "expires_at"}.get(finding.pointer, finding.pointer.removeprefix("/"))
+                self.add_error(name if name in self.fields else NON_FIELD_ERRORS, str(finding))
 
     def save(self, commit: bool = True) -> Any:
         self.save_m2m = lambda: None  # type: ignore[method-assign]
@@ -54,10 +63,20 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     see = Role.ADMIN
     form = TokenForm
     actions = ["revoke"]
-    list_display = ("prefix", "user", "role", "name", "created_at", "expires_at", "revoked_at", "last_used_at")
+    list_display = (
+        "prefix",
+        "user",
+        "role",
+        "server",
+        "name",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+    )
     list_filter = ("role", ("revoked_at", admin.EmptyFieldListFilter))
-    list_select_related = ("user",)
-    search_fields = ("prefix", "name", "user__username")
+    list_select_related = ("user", "server")
+    search_fields = ("prefix", "name", "user__username", "server__name")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return has_role(request, Role.ADMIN)
@@ -67,8 +86,8 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
-            return ("user", "role", "name", "expires_at")
-        return ("prefix", "user", "role", "name", "created_at", "expires_at", "revoked_at", "last_used_at")
+            return ("user", "role", "server", "name", "expires_at")
+        return ("prefix", "user", "role", "server", "name", "created_at", "expires_at", "revoked_at", "last_used_at")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         request.new_token = form.token  # type: ignore[attr-defined]

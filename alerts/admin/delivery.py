@@ -58,9 +58,9 @@ class ReleaseAdmin(ReadOnlyAdmin):
 class ServerStateAdmin(ReadOnlyAdmin):
     list_display = (
         *("name", "wanted_revision", "loaded_revision", "loaded_release", "pinned_release", "failures"),
-        *("checked_at", "prometheus_version"),
+        *("checked_at", "agent_seen_at", "flavour", "prometheus_version"),
     )
-    list_select_related = ("loaded_release", "pinned_release")
+    list_select_related = ("loaded_release", "pinned_release", "offered_release")
 
 
 @admin.register(CompiledKey)

@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from alerts.actions import rollback
+from alerts.actions import releases, rollback
 from alerts.actions.errors import NotFound, PolicyError
 from alerts.models import Release, Role
 from alerts.web.access import at_least, page
@@ -15,7 +15,19 @@ from alerts.web.paging import paged
 from alerts.web.summary import summary
 
 # The manifest of a large release is not read for a list.
-LISTED = ("id", "state", "trigger", "revision", "rule_count", "changes", "errors", "warnings", "created_at", "timings")
+LISTED = (
+    "id",
+    "server",
+    "state",
+    "trigger",
+    "revision",
+    "rule_count",
+    "changes",
+    "errors",
+    "warnings",
+    "created_at",
+    "timings",
+)
 
 
 @page()
@@ -32,18 +44,19 @@ def index(request: HttpRequest) -> HttpResponse:
 @page()
 def detail(request: HttpRequest, release_id: int) -> HttpResponse:
     release = _find(release_id)
-    line = summary()
-    in_force = line["release"] is not None and line["release"].pk == release.pk
+    state = releases.state_of(release.server)
+    in_force = state.loaded_release_id == release.pk
     longest = max(release.timings.values(), default=0) or 1
     return render(
         request,
         "alerts/release.html",
         {
-            "summary": line,
+            "summary": summary(),
             "release": release,
+            "pinned": state.pinned_release_id,
             "in_force": in_force,
             "is_admin": at_least(request.role, Role.ADMIN),  # type: ignore[attr-defined]
-            "can_go_back": release.verified_at is not None and line["pinned"] != release.pk,
+            "can_go_back": release.verified_at is not None and state.pinned_release_id != release.pk,
             "timings": [(step, seconds, round(100 * seconds / longest)) for step, seconds in release.timings.items()],
         },
     )

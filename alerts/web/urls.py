@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from alerts.web import keys, releases, status, targets
+from alerts.web import keys, releases, servers, status, targets
 
 urlpatterns = [
     path("", targets.index, name="targets"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("releases", releases.index, name="releases"),
     path("releases/<int:release_id>", releases.detail, name="release"),
     path("releases/<int:release_id>/rollback", releases.roll_back, name="roll-back"),
+    path("servers", servers.index, name="servers"),
+    path("servers/<str:name>", servers.detail, name="server"),
+    path("servers/<str:name>/resume", servers.resume, name="resume-server"),
     path("resume", releases.resume, name="resume"),
     path("status", status.show, name="status"),
 ]

@@ -27,7 +27,7 @@ from alerts.models import (
 MODELS = sorted(
     model._meta.model_name or "" for model in django_admin.site._registry if model._meta.app_label == "alerts"
 )
-MADE_BY_HAND = {"namespace", "group", "target", "alerttemplate", "alertrule", "apitoken"}
+MADE_BY_HAND = {"namespace", "group", "target", "alerttemplate", "alertrule", "apitoken", "prometheusserver"}
 
 
 @pytest.fixture
