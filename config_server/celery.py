@@ -8,7 +8,9 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, worker_init
-from kombu import Queue
+from kombu import Exchange, Queue
+
+from config_server import redis_transport
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config_server.settings")
 
@@ -18,10 +20,11 @@ QUEUES = ("deploy", "reconcile", "housekeeping")
 SWEEP_EVERY = 10.0
 LOOK_AROUND_EVERY = 5.0
 
+redis_transport.install()
 app = Celery("config_server")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    task_queues=[Queue(name) for name in QUEUES],
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
     task_default_queue="deploy",
     task_create_missing_queues=False,
     task_routes={

@@ -21,7 +21,7 @@ SQLITE_OPTIONS = {
     "timeout": 20,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
 }
-# A restart of the database is waited for a little; then 503. Who gave up reconnecting begins anew with the next request:
+# A restart of the database is waited for a little; then 503. Who gave up reconnecting begins anew at the next request:
 # a longer timeout would stretch the pauses between tries to minutes.
 POOL = {"min_size": 1, "max_size": 10, "timeout": 3, "reconnect_timeout": 4, "max_idle": 120}
 # A database that vanished without a word is noticed: seconds to connect, milliseconds until data counts as lost.

@@ -12,6 +12,8 @@ import logging
 import time
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from alerts.actions import bundles, fleet_findings, releases, servers, waking, wanted
 from alerts.actions.attempts import Attempt, without_refused
 from alerts.actions.delivery import drift_problem
@@ -92,12 +94,15 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
     reach("render.after")
     compile_seconds = round(time.perf_counter() - start, 4)
     drift = releases.disk_drift(spec, state.loaded_release)
+    lease.renew()  # who slept while compiling writes nothing from here on
     if spec.delivery == "agent":
         if (offered := bundles.standing(state, wanted_set)) is not None:
             releases.answer_pending(pending, wanted_set)
             return Outcome(offered)
     elif not force and not drift and releases.holds(state, wanted_set):
-        return Outcome(releases.note_unchanged(state, wanted_set, pending))
+        with transaction.atomic():
+            lease.guard()
+            return Outcome(releases.note_unchanged(state, wanted_set, pending))
     if state.loaded_revision > wanted_set.revision and state.pinned_release is None:
         # An older state never goes over a newer one.
         return Outcome(state.loaded_release)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from tests.servers import took_part
@@ -42,3 +43,16 @@ class RedisServer:
         if self._process:
             self._process.stop()
             self._process = None
+
+    def freeze(self) -> None:
+        assert self._process
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        assert self._process
+        self._process.thaw()
+
+    def flush(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(b"FLUSHALL\r\n")
+            assert connection.recv(64) == b"+OK\r\n"
