@@ -18,10 +18,7 @@ from tests.servers.victoriametrics import VmalertServer
 
 @pytest.fixture
 def vmalert(db: None, product: Any, rule_dir: Path, start_vmalert: Callable[..., VmalertServer]) -> VmalertServer:
-    # vmalert does not start without any file to read; what is not below current/ is nobody's business here.
-    (rule_dir / "other").mkdir()
-    (rule_dir / "other/none.yml").write_text("groups: []\n")
-    started = start_vmalert(rule_dir=rule_dir, flags=[f"-rule={rule_dir}/other/*.yml"])
+    started = start_vmalert(rule_dir=rule_dir)
     product.PROMETHEUS_URL = started.url
     product.PROMETHEUS_TIMEOUT = 15.0
     return started
