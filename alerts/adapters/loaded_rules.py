@@ -46,8 +46,8 @@ class LoadedGroup:
 
     @property
     def failing(self) -> Iterator[LoadedRule]:
-        """The rules whose last evaluation went wrong."""
-        return (_rule(raw) for raw in self._known() if raw.get("health") == "err")
+        """The rules whose last evaluation went wrong, as far as they were asked for."""
+        return (_rule(raw) for raw in self.raw if raw.get("health") == "err")
 
     def _known(self) -> tuple[Mapping[str, Any], ...]:
         if self.outlined is not None:
