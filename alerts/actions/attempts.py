@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from alerts.actions import bundles, releases, telemetry, wanted
+from alerts.actions import bundles, releases, wanted
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, refusal_problem
 from alerts.actions.lease import Lease
@@ -123,12 +123,10 @@ class Attempt:
         record_success(self.release, self.state, self.lease.guard, verified=read_back, **seen)
         if read_back:
             releases.remember_compiled(self.release, self.wanted)
-        telemetry.note_release(self.release, self.release.state)
         releases.prune(self.spec, self.state, self.lease.epoch)
 
     def _fail(self, outcome: str, problems: list[Problem]) -> None:
         record_failure(self.release, self.state, self.lease.guard, outcome=outcome, problems=problems)
-        telemetry.note_release(self.release, outcome)
 
 
 def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> Blamed:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from alerts.actions import bundles, fleet_findings, releases, servers, waking, wanted
+from alerts.actions import bundles, fleet_findings, releases, servers, telemetry, waking, wanted
 from alerts.actions.attempts import Attempt, without_refused
 from alerts.actions.delivery import drift_problem
 from alerts.actions.lease import Lease, LeaseLost, held
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.failpoints import reach
 from alerts.adapters.server_spec import ServerSpec
+from alerts.domain.errors import Finding, PolicyConflict
 from alerts.models import DEFAULT_SERVER, PolicyState, Release, ServerState
 from config_server.logs import about
 
@@ -64,8 +65,11 @@ def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -
 
 def request(trigger: str, *, server: str = DEFAULT_SERVER) -> Outcome:
     """Asks for a deploy by whichever worker comes first; nothing to ask for: the release in force."""
-    state = releases.state_of(server)
-    if releases.in_sync(servers.spec(server), state):
+    state, spec = releases.state_of(server), servers.spec(server)
+    if not spec.enabled:
+        hint = "Enable it first."
+        raise PolicyConflict(Finding("server_disabled", f"The server {server} is disabled.", hint=hint))
+    if releases.in_sync(spec, state):
         return Outcome(state.loaded_release)
     pending = Release.objects.filter(server=server, state=State.PENDING).first()
     if pending is None:
@@ -106,7 +110,10 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
     if state.loaded_revision > wanted_set.revision and state.pinned_release is None:
         # An older state never goes over a newer one.
         return Outcome(state.loaded_release)
-    release = pending or releases.reusable_failure(state, wanted_set) or Release(server=lease.server)
+    # What an agent's promtool refused stays written down: whoever compiles the same again has to know.
+    refused_there = spec.delivery == "agent" and bundles.refusals(state, wanted_set)
+    again = None if refused_there else releases.reusable_failure(state, wanted_set)
+    release = pending or again or Release(server=lease.server)
     release.trigger = release.trigger or trigger
     release.timings = {"compile": compile_seconds}
     release.errors, release.warnings = [], [drift_problem(found) for found in drift]
@@ -116,7 +123,10 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
     if spec.delivery == "agent":
         attempt.offer()
     else:
+        telemetry.note_drift(spec.name, on_disk=len(drift))
         attempt.deliver(check_all=force or bool(drift))
+        if drift and release.state in releases.IN_FORCE:
+            telemetry.note_healed(spec.name)
     return Outcome(release, changed=True)
 
 

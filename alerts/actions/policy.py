@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from alerts.actions.layers import load_layers, load_topology
+from alerts.actions.telemetry import timed
 from alerts.domain.compiler import CompiledPolicy, Options, compile_policy
 from alerts.domain.layers import Policy
 from alerts.domain.layout import Layout
@@ -101,7 +102,8 @@ class PolicyCache:
         known = self._compiled.get(wanted)
         if known is not None and known.loaded is loaded:
             return known
-        compiled = compile_policy(loaded.policy, wanted, known.compiled if known else None)
+        with timed("compile"):
+            compiled = compile_policy(loaded.policy, wanted, known.compiled if known else None)
         found = self._compiled[wanted] = CurrentPolicy(loaded, compiled)
         if known is None:
             _set_aside()
@@ -116,7 +118,8 @@ class PolicyCache:
                 return known
             if known is not None and not known.can_follow(commit):
                 known = None
-            policy = _brought_up_to_date(known) if known else load()
+            with timed("load"):
+                policy = _brought_up_to_date(known) if known else load()
             if PolicyState.last_commit() != commit:
                 continue
             if known is None:

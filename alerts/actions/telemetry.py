@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
@@ -34,6 +37,9 @@ COMPILE_PHASES = ("load", "compile", "restrict", "render")
 Series = tuple[str, str]
 """A metric's name, and its labels as canonical JSON."""
 
+_lock = threading.Lock()
+_compiling: Counter[Series] = Counter()
+
 
 def note_release(release: Release, state: str | None = None) -> None:
     """An attempt ended in ``state`` (default: the release's own): counts outcome, phases, and commit to loaded."""
@@ -47,16 +53,29 @@ def note_release(release: Release, state: str | None = None) -> None:
     if state == Release.State.VERIFIED and release.committed_at is not None:
         waited = ((release.verified_at or timezone.now()) - release.committed_at).total_seconds()
         events += _histogram(COMMIT_TO_LOADED, max(0.0, waited))
-    _count(events)
+    _count(events + _compiled())
 
 
-def note_compile(seconds: Mapping[str, float]) -> None:
-    """A compile took this long, by phase (``COMPILE_PHASES``)."""
-    events: Counter[Series] = Counter()
-    for phase, took in seconds.items():
-        if phase in COMPILE_PHASES:
-            events += _observed(COMPILE_SECONDS, took, phase=phase)
-    _count(events)
+@contextmanager
+def timed(phase: str) -> Iterator[None]:
+    """A phase of compiling (``COMPILE_PHASES``): kept by this process, and counted with the next release it delivers.
+
+    So those that only answer questions write nothing.
+    """
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        took = _observed(COMPILE_SECONDS, time.perf_counter() - start, phase=phase)
+        with _lock:
+            _compiling.update(took)
+
+
+def _compiled() -> Counter[Series]:
+    with _lock:
+        taken = _compiling.copy()
+        _compiling.clear()
+    return taken
 
 
 def note_drift(server: str, on_disk: int = 0, loaded: int = 0) -> None:

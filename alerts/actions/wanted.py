@@ -9,6 +9,7 @@ from functools import cached_property
 
 from alerts.actions import fleet, policy, servers
 from alerts.actions.policy import CurrentPolicy
+from alerts.actions.telemetry import timed
 from alerts.adapters.release_store import content_hash
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain import compiled_json
@@ -96,7 +97,8 @@ def _rendered_set(
             former = last.files if last else {}
             if len(_rendered) > fleet.REMEMBERED:
                 _rendered.clear()
-            last = _rendered[place] = Rendered(rules, render(rules, former), former)
+            with timed("render"):
+                last = _rendered[place] = Rendered(rules, render(rules, former), former)
     files = last.files
     return WantedSet(
         revision=current.revision,
@@ -116,7 +118,8 @@ def kept_keys(
     """The last good compile of the keys that are broken on this server, and of the recordings which those rules read;
     with what the server evaluates beside them.
     """
-    view = fleet.view_of(spec, current)
+    with timed("restrict"):
+        view = fleet.view_of(spec, current)
     broken = {**current.compiled.problems, **view.problems, **(refused or {})}
     if not broken:
         return (), view

@@ -18,6 +18,11 @@ from alerts.models import Release, Tally
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def nothing_was_compiled() -> None:
+    telemetry._compiled()
+
+
 def counted(name: str, **labels: str) -> float:
     return telemetry.counted().get(series(name, **labels), 0.0)
 
@@ -41,6 +46,17 @@ def test_a_release_is_counted_by_outcome_phase_and_time() -> None:
     assert counted(f"{telemetry.COMMIT_TO_LOADED}_sum") == pytest.approx(46, abs=1)
     buckets = {bound: counted(f"{telemetry.COMMIT_TO_LOADED}_bucket", le=bound) for bound in ("2.5", "5", "30", "60")}
     assert buckets == {"2.5": 0, "5": 1, "30": 1, "60": 2}
+
+
+def test_time_spent_compiling_is_counted_with_the_next_release(django_assert_num_queries: Any) -> None:
+    with telemetry.timed("compile"), telemetry.timed("load"):
+        pass
+    assert not Tally.objects.exists()
+    with django_assert_num_queries(1):
+        telemetry.note_release(a_release())
+    telemetry.note_release(a_release())
+    assert counted(f"{telemetry.COMPILE_SECONDS}_count", phase="compile") == 1
+    assert counted(f"{telemetry.COMPILE_SECONDS}_count", phase="load") == 1
 
 
 def test_a_state_that_is_no_end_is_not_counted() -> None:
