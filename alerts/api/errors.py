@@ -109,6 +109,8 @@ def _from_policy(exc: PolicyError) -> Problem:
         extra = {"held_by": exc.held_by}
     elif isinstance(exc, actions.NotFound):
         extra = {"ids": list(exc.ids)}
+    if len(exc.findings) > MAX_ENTRIES:
+        extra["error_count"] = len(exc.findings)
     headers = {"ETag": etag(exc.version)} if isinstance(exc, actions.VersionMismatch) else {}
     return Problem(status, code, detail, entries, extra, headers)
 
@@ -134,7 +136,7 @@ _FRAMEWORK_CODES = {
 
 def _from_rest_framework(exc: drf.APIException) -> Problem:
     if isinstance(exc, drf.ValidationError):
-        entries = tuple(_serializer_entries(exc.detail))[:MAX_ENTRIES]
+        entries = tuple(serializer_entries(exc.detail))[:MAX_ENTRIES]
         first = entries[0] if entries else {"pointer": "", "message": "the request is not valid"}
         return Problem(400, "invalid", f"{first['pointer'] or 'body'}: {first['message']}", entries)
     headers = {"WWW-Authenticate": REALM} if exc.status_code == 401 else {}
@@ -142,15 +144,15 @@ def _from_rest_framework(exc: drf.APIException) -> Problem:
     return Problem(exc.status_code, code, str(exc.detail), headers=headers)
 
 
-def _serializer_entries(detail: Any, *at: str | int) -> Iterator[Entry]:
+def serializer_entries(detail: Any, *at: str | int) -> Iterator[Entry]:
     """Serializers nest their objections like the body; pointers say the same flat."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
-            yield from _serializer_entries(inner, *(at if name == "non_field_errors" else (*at, name)))
+            yield from serializer_entries(inner, *(at if name == "non_field_errors" else (*at, name)))
     elif isinstance(detail, list):
         for index, inner in enumerate(detail):
             # A list of words is about this place, a list of dictionaries about its items.
-            yield from _serializer_entries(inner, *(at if isinstance(inner, str) else (*at, index)))
+            yield from serializer_entries(inner, *(at if isinstance(inner, str) else (*at, index)))
     else:
         code = getattr(detail, "code", "invalid")
         yield {"pointer": pointer_to(*at), "code": code, "message": str(detail)}

@@ -51,7 +51,7 @@ PROBLEMS = {
     409: "Something that exists stands against it.",
     410: "It is gone for good.",
     412: "It was changed since.",
-    413: "The body is larger than 1 MiB.",
+    413: "The body is larger than 1 MiB (16 MiB where many rules are written).",
     415: "The body is not JSON in UTF-8.",
     500: "A fault of ours.",
     502: "Prometheus refused, or said something else than expected.",
@@ -263,6 +263,7 @@ PROBLEM_SCHEMA: Schema = {
                 },
             },
         },
+        "error_count": {"type": "integer", "description": "How many objections there are, when not all are listed."},
         "ids": {"type": "array", "items": {"type": "integer"}, "description": "The ids that are not there."},
         "held_by": {
             "type": "array",

@@ -16,7 +16,10 @@ from django.http import HttpRequest
 from alerts.api.problems import ApiProblem, Entry, entry, pointer_to
 
 MAX_BODY = 1024 * 1024
+MAX_BULK_BODY = 16 * MAX_BODY
 MAX_DEPTH = 64
+MAX_VALUES = 1_000_000
+"""In a large body: what takes two bytes to write takes a hundred to hold."""
 MEDIA_TYPE = "application/json"
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
 
@@ -32,9 +35,9 @@ class _Repeated(dict):
     repeated: str
 
 
-def read_object(request: HttpRequest, *, required: bool = True) -> dict[str, Any]:
-    """The request's JSON object. Without ``required`` no body at all is an empty object."""
-    body = _read(request)
+def read_object(request: HttpRequest, *, required: bool = True, limit: int = MAX_BODY) -> dict[str, Any]:
+    """The request's JSON object, of at most ``limit`` bytes. Without ``required`` no body at all is an empty object."""
+    body = _read(request, limit)
     if body:
         _check_media_type(request)
         return parse_object(body)
@@ -44,6 +47,8 @@ def read_object(request: HttpRequest, *, required: bool = True) -> dict[str, Any
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
+    if len(body) > MAX_BODY and _has_more_values_than(body, MAX_VALUES):
+        raise ApiProblem(413, "too_large", f"a body has at most {MAX_VALUES:,} values")
     if _deeper_than(body, MAX_DEPTH):
         raise _malformed(f"nested deeper than {MAX_DEPTH} levels")
     try:
@@ -74,26 +79,26 @@ def _malformed(message: str) -> ApiProblem:
     return ApiProblem(400, "malformed_json", message, entry("", "malformed_json", message))
 
 
-def _too_large() -> ApiProblem:
-    return ApiProblem(413, "too_large", f"a body has at most {MAX_BODY} bytes")
+def _too_large(limit: int) -> ApiProblem:
+    return ApiProblem(413, "too_large", f"a body has at most {limit} bytes here")
 
 
-def _read(request: HttpRequest) -> bytes:
+def _read(request: HttpRequest, limit: int) -> bytes:
     length = request.META.get("CONTENT_LENGTH") or ""
     if (length and not length.isascii()) or (length and not length.isdigit()):
         raise ApiProblem(400, "malformed_request", "Content-Length is not a number")
-    if length and int(length) > MAX_BODY:
-        raise _too_large()
+    if length and int(length) > limit:
+        raise _too_large(limit)
     stream: Any = request
     if not length and request.META.get("HTTP_TRANSFER_ENCODING") and request.META.get("wsgi.input_terminated"):
         # Django reads nothing without a length; the server ends the stream for us.
         stream = request.META["wsgi.input"]
     try:
-        body = stream.read(MAX_BODY + 1)
+        body = stream.read(limit + 1)
     except OSError:
         raise ApiProblem(400, "malformed_request", "the body ended early") from None
-    if len(body) > MAX_BODY:
-        raise _too_large()
+    if len(body) > limit:
+        raise _too_large(limit)
     return body
 
 
@@ -115,6 +120,13 @@ def _deeper_than(body: bytes, limit: int) -> bool:
         if depth > limit:
             return True
     return False
+
+
+def _has_more_values_than(body: bytes, most: int) -> bool:
+    separators = (b",", b"[", b"{")
+    if sum(map(body.count, separators)) <= most:
+        return False
+    return sum(map(_STRING.sub(b"", body).count, separators)) > most
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from django.urls import path, register_converter
 from alerts.api.converters import RowId
 from alerts.api.resources import RESOURCES
 from alerts.api.views import agent, delivery, document, effective, fleet, releases
+from alerts.api.views.bulk_rules import BulkRules
 from alerts.api.views.discovery import PrometheusDiscovery
 from alerts.api.views.objects import Bulk, Collection, Item
 from alerts.api.views.selections import ByGroup, BySeverity, ByTemplate
@@ -15,6 +16,7 @@ register_converter(RowId, "row_id")
 
 urlpatterns = [
     path("alert-templates/severity/<str:severity>", BySeverity.as_view()),
+    path("alert-rules/bulk", BulkRules.as_view()),
     path("alert-rules/group/<row_id:group_id>", ByGroup.as_view()),
     path("alert-rules/template/<row_id:template_id>", ByTemplate.as_view()),
     path("targets/<row_id:id>/alert-rules/effective", effective.TargetEffective.as_view()),

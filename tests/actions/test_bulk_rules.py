@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -159,6 +162,29 @@ def test_too_many_are_refused_at_once(world: SimpleNamespace) -> None:
     with pytest.raises(InvalidPolicy) as error:
         bulk_rules.write_all([item(str(number)) for number in range(bulk_rules.MOST_RULES + 1)])
     assert objections(error) == [("/rules", "too_many")]
+
+
+def test_a_file_of_rules_is_imported(
+    world: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps({"rules": [item("a", name="A", **UP), item("b", name="B", **UP)]}))
+    call_command("import_rules", str(file), "--dry-run")
+    assert not AlertRule.objects.filter(external_id="a").exists()
+    call_command("import_rules", str(file))
+    call_command("import_rules", str(file))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "2 created, 0 updated, 0 unchanged",
+        "0 created, 0 updated, 2 unchanged",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"rules": 1}', '{"rules": [1]}', '{"rules": [{"name": "A"}]}'])
+def test_a_file_of_something_else_is_refused(world: SimpleNamespace, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "rules.json"
+    file.write_text(text)
+    with pytest.raises(CommandError):
+        call_command("import_rules", str(file))
 
 
 # -- bulk ≡ one by one -------------------------------------------------------------------------------------------------

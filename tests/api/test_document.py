@@ -55,6 +55,7 @@ CONTRACT = {
     "/api/v1/agent/bundle": {"get"},
     "/api/v1/agent/report": {"post"},
     "/api/v1/alert-templates/severity/{severity}": {"get"},
+    "/api/v1/alert-rules/bulk": {"post"},
     "/api/v1/alert-rules/group/{group_id}": {"get"},
     "/api/v1/alert-rules/template/{template_id}": {"get"},
     "/api/v1/targets/{id}/alert-rules/effective": {"get"},
