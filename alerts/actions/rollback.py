@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerts.actions import releases, status, waking
+from alerts.actions import releases, servers, status, waking
 from alerts.actions.deploy import deploy_and_wait
 from alerts.actions.errors import NotFound, PolicyConflict
 from alerts.domain.errors import Finding
@@ -36,6 +36,9 @@ def roll_back(release_id: int, *, timeout: float = 30.0) -> Release:
     hashes = set(release.manifest.values())
     if FileContent.objects.filter(sha256__in=hashes).count() != len(hashes):
         raise PolicyConflict(Finding("contents_gone", f"the files of release {release.pk} are no longer kept"))
+    if release.server not in {server.name for server in servers.enabled()}:
+        message = f"the server {release.server} is disabled or deleted: nothing is delivered to it"
+        raise PolicyConflict(Finding("server_disabled", message))
     releases.state_of(release.server)
     ServerState.objects.filter(pk=release.server).update(pinned_release=release, retry_at=None)
     waking.server_changed(release.server)

@@ -11,11 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from alerts.actions import bundle_waiting, bundles, prometheus_servers, releases, tokens
+from alerts.actions import attempts, bundle_waiting, bundles, prometheus_servers, releases, tokens
+from alerts.actions.deploy import deploy
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.release_store import content_hash
 from alerts.models import ApiToken, FileContent, PrometheusServer, Release, ServerState
@@ -517,3 +519,81 @@ def test_reports_and_offers_at_once_never_pass_each_other(agent: Caller) -> None
         # Either it was loaded before the other was offered, or its report came too late.
         assert (old.state == State.VERIFIED) == (now.loaded_release_id == old.pk)
         assert old.state in (State.VERIFIED, State.SUPERSEDED)
+
+
+# ------------------------------------------------------------------------------------------------ from policy to agent
+
+
+def bundle_of(agent: Caller) -> dict[str, Any]:
+    answer = agent.get("agent/bundle")
+    assert answer.status == 200, answer.content
+    return answer.json
+
+
+def tell(agent: Caller, bundle: dict[str, Any], outcome: str = "verified", **more: Any) -> None:
+    report = {"release": bundle["release"], "content_hash": bundle["content_hash"], "state": outcome, **more}
+    assert agent.post("agent/report", report).json == {"applied": True}
+
+
+def test_policy_reaches_the_agent_and_its_word_comes_back(agent: Caller, admin: Caller, settings: Any) -> None:
+    settings.PROMTOOL_PATH = None
+    rule = admin.make("alert-rules", name="Down", query_template="up == 0")
+    assert deploy("test", server="eu").changed
+    first = bundle_of(agent)
+    assert '"up == 0"' in first["files"]["global.yml"] or "up == 0" in first["files"]["global.yml"]
+    tell(agent, first)
+    standing = admin.get("prometheus-servers?name=eu").json["results"][0]["status"]
+    assert (standing["in_sync"], standing["loaded_release"]) == (True, first["release"])
+    assert deploy("test", server="eu").release == Release.objects.get(pk=first["release"])
+    assert state().retry_at is None, "nothing is left to do"
+
+    # A change that does not touch the files: the release stands for it.
+    admin.make("targets", hostname="t")
+    deploy("test", server="eu")
+    standing = admin.get("prometheus-servers?name=eu").json["results"][0]["status"]
+    assert (standing["in_sync"], standing["loaded_release"]) == (True, first["release"])
+    assert bundle_of(agent)["release"] == first["release"]
+
+    admin.patch(f"alert-rules/{rule['id']}", {"query_template": "up == 1"})
+    deploy("test", server="eu")
+    second = bundle_of(agent)
+    assert second["release"] != first["release"]
+    standing = admin.get("prometheus-servers?name=eu").json["results"][0]["status"]
+    assert (standing["in_sync"], standing["loaded_release"]) == (False, first["release"])
+
+
+def test_a_rule_that_the_agents_promtool_refuses_stays_as_it_was(agent: Caller, admin: Caller, settings: Any) -> None:
+    settings.PROMTOOL_PATH = None
+    good = admin.make("alert-rules", name="Good", query_template="up == 0")
+    bad = admin.make("alert-rules", name="Bad", query_template="up == 1")
+    deploy("test", server="eu")
+    tell(agent, bundle_of(agent), promtool_version="3.5.3")
+    deploy("test", server="eu")
+    admin.patch(f"alert-rules/{good['id']}", {"query_template": "up == 3"})
+    admin.patch(f"alert-rules/{bad['id']}", {"query_template": "up == 4"})
+    deploy("test", server="eu")
+    refused = bundle_of(agent)
+    text = refused["files"]["global.yml"]
+    (group, index) = next(
+        (found["name"], place)
+        for found in yaml.safe_load(text)["groups"]
+        for place, rule in enumerate(found["rules"], 1)
+        if rule["alert"] == "Bad"
+    )
+    refusal = {"file": "global.yml", "group": group, "rule_index": index, "rule_name": "Bad", "message": "no"}
+    tell(agent, refused, "rejected", refusals=[refusal], promtool_version="3.5.3")
+    deploy("test", server="eu")
+    left = bundle_of(agent)
+    assert left["content_hash"] != refused["content_hash"]
+    assert "up == 3" in left["files"]["global.yml"]
+    assert "up == 1" in left["files"]["global.yml"]
+    assert "up == 4" not in left["files"]["global.yml"]
+    tell(agent, left, promtool_version="3.5.3")
+    for _ in range(2):
+        deploy("test", server="eu")
+        attempts._refused.clear()  # as another worker, which remembers nothing
+        assert bundle_of(agent)["release"] == left["release"], "and it stays so"
+    now = state()
+    assert (now.loaded_release_id, now.last_error, now.retry_at) == (left["release"], None, None)
+    assert now.loaded_release is not None
+    assert [key["key"] for key in now.loaded_release.last_good] == ["Bad"]

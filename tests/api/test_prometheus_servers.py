@@ -313,6 +313,23 @@ def test_a_release_is_asked_for_at_one_server(admin: Caller) -> None:
     assert admin.get("releases?server=nowhere").json["count"] == 0
 
 
+def test_nothing_is_asked_of_a_server_that_is_switched_off(admin: Caller) -> None:
+    made = admin.make(PATH, name="eu", url=URL, enabled=False)
+    answer = admin.post(f"{PATH}/{made['id']}/regenerate")
+    assert (answer.status, answer.codes) == (409, ["server_disabled"])
+    release = verified("eu", 1)
+    assert admin.post(f"releases/{release.pk}/rollback").codes == ["server_disabled"]
+    assert not ServerState.objects.filter(pinned_release=release).exists()
+    assert admin.get(f"{PATH}/{made['id']}/status").status == 200
+
+
+def test_an_agents_server_is_not_ours_to_reload(admin: Caller) -> None:
+    made = admin.make(PATH, name="eu", url=URL, delivery="agent")
+    assert admin.post(f"{PATH}/{made['id']}/reload").codes == ["fed_by_agent"]
+    assert admin.get(f"{PATH}/{made['id']}/status").json["server"] == "eu"
+    assert admin.post(f"{PATH}/{made['id']}/resume").status == 200
+
+
 def test_answers_without_a_default_server_are_no_faults_of_ours(admin: Caller) -> None:
     admin.delete(f"{PATH}/{PrometheusServer.objects.get(name='default').pk}")
     for path in ("plan", "prometheus/status", "prometheus/rules/files"):
