@@ -34,14 +34,16 @@ def inside(tmp_path, product_environment, postgresql):
         "PROMETHEUS_RULE_DIR": str(tmp_path / "rules"),
         "BASE_URL": "http://localhost:8000",
         "ALLOWED_HOSTS": given["ALLOWED_HOSTS"],
+        "PROMETHEUS_ALLOWED_HOSTS": given["PROMETHEUS_ALLOWED_HOSTS"],
     }
     assert given.keys() - own.keys() == {"CELERY_BROKER_URL", "PROMETHEUS_URL"}
     return product_environment | own
 
 
 def outside(command, tmp_path, port=0):
-    """The words of a service's command with container paths and addresses replaced."""
+    """The words of a service's command with container paths and addresses replaced; compose makes $$ a $."""
     places = {"/tokens/": f"{tmp_path}/tokens/", "0.0.0.0:8000": f"127.0.0.1:{port}", ":8000/": f":{port}/"}
+    places |= {"$$": "$", "/rules/": f"{tmp_path}/rules/"}
     words = []
     for word in command:
         for place, ours in places.items():
@@ -70,23 +72,56 @@ def test_init_and_web_run_as_they_are_written(inside, run_process, tmp_path):
     assert "Traceback" not in web.output
 
 
+def healthy(service, environment, tmp_path):
+    kind, *probe = outside(SERVICES[service]["healthcheck"]["test"], tmp_path)
+    assert kind == "CMD"
+    return subprocess.run(probe, cwd=ROOT, env=environment, capture_output=True).returncode == 0
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("service", ["worker", "tasks"])
+@pytest.mark.parametrize("service", ["worker", "tasks", "beat"])
 def test_the_workers_run_as_they_are_written_and_stop_cleanly(service, inside, run_process, redis_server, tmp_path):
     environment = inside | {"CELERY_BROKER_URL": redis_server.url()}
     assert run_process([sys.executable, "manage.py", "migrate"], env=environment, name="migrate").wait(120) == 0
+    assert not healthy(service, environment, tmp_path)
     worker = run_process(SERVICES[service]["command"], env=environment, name=service)
-    kind, *probe = SERVICES[service]["healthcheck"]["test"]
-    assert kind == "CMD"
-    eventually(
-        lambda: subprocess.run(probe, cwd=ROOT, env=environment, capture_output=True).returncode == 0,
-        timeout=60,
-        what="the health check",
-    )
+    eventually(lambda: healthy(service, environment, tmp_path), timeout=60, what="the health check")
     assert worker.running, worker.output
     worker.send(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert "Traceback" not in worker.output
+
+
+@pytest.mark.slow
+def test_the_agent_delivers_to_the_prometheus_far_away(inside, run_process, start_prometheus, tmp_path):
+    far_rules = tmp_path / "far"
+    far_rules.mkdir()
+    far = start_prometheus(rule_dir=far_rules)
+    for name in ("init", "agent-init", "agent-init"):  # the second start keeps server and token
+        assert run_process(outside(SERVICES[name]["command"], tmp_path), env=inside, name=name).wait(120) == 0
+    token = tmp_path / "tokens/agent"
+    assert token.stat().st_mode & 0o777 == 0o600
+    port = free_port()
+    run_process(outside(SERVICES["web"]["command"], tmp_path, port), env=inside, name="web").expect("Listening at")
+    run_process(SERVICES["worker"]["command"], env=inside, name="worker")
+
+    given = SERVICES["agent"]["environment"]
+    own = {
+        "CONFIG_SERVER_URL": given["CONFIG_SERVER_URL"].replace("web:8000", f"127.0.0.1:{port}"),
+        "CONFIG_SERVER_TOKEN_FILE": given["CONFIG_SERVER_TOKEN_FILE"].replace("/tokens", str(token.parent)),
+        "RULE_DIR": str(far_rules),
+        "PROMETHEUS_URL": far.url,
+    }
+    assert own.keys() == given.keys()
+    # No setting of the control plane reaches it.
+    private = {"PATH": inside["PATH"], "PROMTOOL_PATH": inside["PROMTOOL_PATH"]}
+    agent = run_process(SERVICES["agent"]["command"], env=private | own, name="agent")
+    assert run_process([sys.executable, "manage.py", "load_demo"], env=inside, name="demo").wait(120) == 0
+    eventually(far.rules, timeout=60, what="the rules in the Prometheus far away")
+    probe = [word.replace("/rules", str(far_rules)) for word in SERVICES["agent"]["healthcheck"]["test"][1:]]
+    eventually(lambda: subprocess.run(probe).returncode == 0, what="the agent's health check")
+    agent.send(signal.SIGTERM)
+    assert agent.wait(30) == 0
 
 
 def test_every_service_is_shut_in_and_watched():

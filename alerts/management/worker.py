@@ -6,6 +6,7 @@ server that hangs holds one thread and delays no other.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -15,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from alerts.actions.deploy import deploy
@@ -33,6 +35,8 @@ PARALLEL = 32
 PATIENCE_WITH_DATABASE = 5.0
 NO_PROGRESS = (0.5, 5.0)
 """Seconds until the same need is tried again, first and at most: somebody else is at it, or a fault of our own."""
+SIGN_OF_LIFE = "worker-alive"
+"""A file below VAR_DIR, touched after every look at the database, be it in vain: at least once a minute."""
 HOUSE = ""
 """Stands for a server's name: the house is kept in the same pool."""
 
@@ -111,6 +115,7 @@ class Worker:
                 logger.exception("a look of the worker failed")
                 delay = min(max(delay, POLL) * 2, 60.0)
             connections.close_all()
+            _give_sign_of_life()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def step(self, now: float) -> None:
@@ -163,6 +168,12 @@ class Worker:
 
     def _start(self, server: str, job: Callable[[], object]) -> None:
         self._desk(server).job = self._pool.submit(_run, server, job)
+
+
+def _give_sign_of_life() -> None:
+    """For whoever watches the process: its age tells a worker that hangs from one that only waits for the database."""
+    with contextlib.suppress(OSError):
+        (settings.VAR_DIR / SIGN_OF_LIFE).touch()
 
 
 def _run(server: str, job: Callable[[], object]) -> None:
