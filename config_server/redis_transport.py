@@ -21,7 +21,7 @@ class QoS(redis.QoS):
         except (*self.channel.connection_errors, AttributeError) as error:  # the latter: it has no connection any more
             logger.warning("%s unfinished messages come back later: %s", len(self._delivered), error)
             self._delivered.clear()
-            self._delivered.restored = True
+            self._delivered.restored = True  # type: ignore[attr-defined]
 
     def ack(self, delivery_tag: str) -> None:
         """A task that outlived its connection: its message comes back, and finds nothing to do."""

@@ -5,6 +5,7 @@ Nobody reloads here (PROMETHEUS_RELOAD_ENABLED=false), so that what a server hol
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,9 +63,12 @@ class Installation:
         )
         self.url = f"http://127.0.0.1:{port}"
         eventually(lambda: requests.get(f"{self.url}/-/healthy", timeout=5).ok, timeout=60, what="the web")
+        self.sign_in()
+        return web
+
+    def sign_in(self) -> None:
         token = self.manage("create_api_token", "--user", "test", "--role", "admin")
         self.session.headers["Authorization"] = f"Bearer {token}"
-        return web
 
     def start_worker(self, *options: str, name: str = "celery", **environment: str) -> Process:
         options = options or ("--pool", "threads", "--concurrency", "8")
@@ -102,8 +106,6 @@ class Installation:
             ".exclude(content_hash='').order_by('id')\n"
             "print(json.dumps(list(rows.values('id', 'revision', 'state', 'trigger', 'errors'))))"
         )
-        import json
-
         found: list[dict[str, Any]] = json.loads(self.shell(script))
         return found
 

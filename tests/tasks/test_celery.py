@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -182,3 +183,24 @@ def test_a_worker_finishes_what_it_is_at_when_it_is_asked_to_stop(
     worker.send(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert installation.all_hold("up == 7")
+
+
+def test_up_with_a_broker_runs_all_of_it_and_delivers_while_redis_is_away(
+    make_installation: Callable[..., Installation],
+) -> None:
+    installation = make_installation(2)
+    up = installation.run(
+        [sys.executable, "manage.py", "up", "--port", "0", "--workers", "1", "--parallel", "4"],
+        env=installation.environment,
+        name="up",
+    )
+    installation.url = up.expect(r"^ready (http://\S+)$", timeout=60).group(1)
+    installation.sign_in()
+    up.expect(r"celery\S* ready|@\S+ ready", timeout=60)
+    rule = first_rule(installation)
+    installation.redis.stop()
+    assert edit(installation, rule, 7) < 2
+    eventually(lambda: installation.all_hold("up == 7"), timeout=20, what="the edit without Redis")
+    installation.redis.start()
+    up.send(signal.SIGTERM)
+    assert up.wait(40) == 0, up.output

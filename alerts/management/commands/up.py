@@ -10,7 +10,6 @@ import time
 import urllib.error
 import urllib.request
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -24,13 +23,18 @@ from alerts.actions.bootstrap import make_first_admin
 from alerts.actions.delivery import rule_store
 from alerts.adapters.release_store import StoreError
 from alerts.management import processes
+from alerts.management.worker import PARALLEL
 from config_server.doors import require_sound_settings
 
 START_PATIENCE = 60.0
+POLL_BESIDE_CELERY = 5.0
 
 
 class Command(BaseCommand):
-    help = "Web and worker together, for one machine. Migrates if needed; prints `ready http://…` when it serves."
+    help = (
+        "Web and worker together, for one machine; with CELERY_BROKER_URL also a Celery worker and beat. "
+        "Migrates if needed; prints `ready http://…` when it serves."
+    )
     requires_migrations_checks = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,6 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, default=2, help="web processes")
         parser.add_argument("--threads", type=int, default=4, help="threads of each web process")
         parser.add_argument("--reconcile-every", type=float, default=30.0, help="seconds between looks for drift")
+        parser.add_argument("--parallel", type=int, default=PARALLEL, help="servers delivered to at the same time")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._prepare()
@@ -50,6 +55,7 @@ class Command(BaseCommand):
         try:
             children.append(processes.start(_web(host, port, options)))
             children.append(processes.start(_worker(options)))
+            children.extend(processes.start(command) for command in _celery(options))
             self._wait_until_serving(host, port, children, stopping)
             while not stopping:
                 self._require_alive(children)
@@ -97,7 +103,12 @@ class Command(BaseCommand):
     def _require_alive(self, children: list[subprocess.Popen[bytes]]) -> None:
         for child in children:
             if child.poll() is not None:
-                raise CommandError(f"{Path(str(child.args[-1])).name} ended with code {child.returncode}")  # type: ignore[index]
+                raise CommandError(f"{_name(child)} ended with code {child.returncode}")
+
+
+def _name(child: subprocess.Popen[bytes]) -> str:
+    words = [str(word) for word in child.args]  # type: ignore[union-attr]
+    return next((word for word in ("gunicorn", "beat", "worker") if word in words), words[0])
 
 
 def _web(host: str, port: int, options: dict[str, Any]) -> list[str]:
@@ -130,8 +141,22 @@ def _web(host: str, port: int, options: dict[str, Any]) -> list[str]:
 
 
 def _worker(options: dict[str, Any]) -> list[str]:
-    manage = str(settings.BASE_DIR / "manage.py")
-    return [sys.executable, manage, "worker", "--reconcile-every", str(options["reconcile_every"])]
+    """Beside Celery it only sees to what nobody was woken for, as while Redis is away."""
+    given = ["--reconcile-every", str(options["reconcile_every"]), "--parallel", str(options["parallel"])]
+    poll = ["--poll", str(POLL_BESIDE_CELERY)] if settings.CELERY_BROKER_URL else []
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", *given, *poll]
+
+
+def _celery(options: dict[str, Any]) -> list[list[str]]:
+    if not settings.CELERY_BROKER_URL:
+        return []
+    celery = [sys.executable, "-m", "celery", "--app", "config_server", "--workdir", str(settings.BASE_DIR)]
+    queues = ["--queues", "deploy,reconcile,housekeeping", "--pool", "threads"]
+    level = ["--loglevel", settings.LOG_LEVEL.lower()]
+    return [
+        [*celery, "worker", *queues, "--concurrency", str(options["parallel"]), *level],
+        [*celery, "beat", *level],
+    ]
 
 
 def _free_port(host: str) -> int:
