@@ -173,11 +173,8 @@ class Prometheus:
 
         A tenth of the work, for both sides, where a Prometheus can filter (3.0 and later); else everything is read.
         """
-        if changed is None or len(changed) > FILES_IN_URL or not self._can_filter():
-            return self.rules()
-        status, page = self._ask("GET", "/metrics", at_most=MAX_OUTLINE)
-        outline = server_metrics.outline(page) if status == 200 and len(page) <= MAX_OUTLINE else None
-        if outline is None:
+        outline = self._outline() if changed is not None and len(changed) <= FILES_IN_URL else None
+        if changed is None or outline is None:
             return self.rules()
         paths = {group.file for name, groups in outline.under(rule_dir).items() if name in changed for group in groups}
         closely = self.rules(paths) if paths else LoadedRules(())
@@ -200,11 +197,15 @@ class Prometheus:
 
     # -- flavours ------------------------------------------------------------------------------------------------------
 
-    def _can_filter(self) -> bool:
-        if self.flavour() != PROMETHEUS:
-            return False
-        major = re.match(r"(\d+)\.", self.version() or "")
-        return major is not None and int(major[1]) >= 3
+    def _outline(self) -> LoadedRules | None:
+        """None where there is none to be had, for whatever reason: the whole list decides then."""
+        try:
+            if self.flavour() != PROMETHEUS or not re.match(r"([3-9]|\d\d+)\.", self.version() or ""):
+                return None  # it could not filter afterwards
+            status, page = self._ask("GET", "/metrics", at_most=MAX_OUTLINE)
+        except PrometheusError:
+            return None
+        return server_metrics.outline(page) if status == 200 and len(page) <= MAX_OUTLINE else None
 
     def _post_reload(self) -> None:
         status, body = self._ask("POST", "/-/reload", timeout=self.reload_timeout)

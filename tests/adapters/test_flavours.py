@@ -92,6 +92,25 @@ def test_when_a_reload_of_vmalert_returns_the_rules_are_there(client, current):
     assert client.config_ok() is True
 
 
+def many_rules(name: str) -> str:
+    rules = [{"alert": f"{name}{number}", "expr": f"sum by (a) (rate(x[5m])) > {number}"} for number in range(500)]
+    return json.dumps({"groups": [{"name": f"g{number}", "rules": rules} for number in range(30)]})
+
+
+def test_a_reload_that_takes_vmalert_a_while_is_waited_for(client, current):
+    """15,000 rules: it has begun long before it has ended."""
+    for name in ("First", "Second"):
+        (current / "b.yml").write_text(many_rules(name))
+        client.reload()
+        loaded = names(client)
+        assert len(loaded) == 15_003
+        assert f"{name}0" in loaded
+    (current / "c.yml").write_text(BROKEN)
+    (current / "b.yml").write_text(many_rules("Third"))
+    with pytest.raises(ReloadRefused, match=r"c\.yml"):
+        client.reload()
+
+
 def test_what_vmalert_refuses_is_noticed_with_its_words_and_the_old_rules_stay(client, current):
     (current / "b.yml").write_text(BROKEN)
     for _ in range(2):

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import requests
 
 from alerts.adapters.loaded_rules import LoadedGroup, LoadedRules
 from alerts.adapters.prometheus import Prometheus, ReloadRefused
@@ -19,6 +20,7 @@ from alerts.domain.compiled import CompiledRule
 from alerts.domain.layers import Scope
 from alerts.domain.renderer import render
 from tests.servers.binaries import PrometheusBinaries
+from tests.servers.loopback import Answering
 from tests.servers.processes import eventually
 from tests.servers.prometheus import PrometheusServer
 
@@ -196,8 +198,7 @@ def test_odd_names_of_groups_are_read_from_the_outline(start_prometheus, tmp_pat
 
 def test_of_an_outline_no_rule_can_be_looked_at():
     outline = LoadedRules((LoadedGroup("/rules/current/global.yml", "g", 60, outlined=1),))
-    with pytest.raises(LookupError):
-        unhealthy(outline, "/rules")
+    assert unhealthy(outline, "/rules") == []
     rule = expect_rendered(render([compiled("A", "up")]).values())
     with pytest.raises(LookupError):
         compare(rule, outline, rule_dir="/rules")
@@ -415,3 +416,23 @@ def test_groups_are_compared_in_unchanged_files_too(groups, field):
 def test_our_files_are_found_wherever_prometheus_sees_them(rule_dir, paths, ours):
     rules = LoadedRules(tuple(group for path in paths for group in loaded(path).groups))
     assert [group.file for groups in rules.under(rule_dir).values() for group in groups] == ([ours] if ours else [])
+
+
+@pytest.mark.parametrize("closed", ["/metrics", "/api/v1/status/buildinfo"])
+def test_where_the_outline_is_closed_the_whole_list_is_read(start_prometheus, store, files, closed):
+    """As behind a proxy that lets only some pages through."""
+    server = start_prometheus(rule_dir=store.rule_dir)
+
+    def answer(path: str, body: bytes) -> tuple[int, str, bytes]:
+        if path.startswith(closed):
+            return 403, "text/plain", b"closed"
+        there = requests.get(server.url + path, timeout=10)
+        return there.status_code, there.headers["Content-Type"], there.content
+
+    proxy = Answering(answer)
+    try:
+        client = Prometheus(proxy.url)
+        assert seen_in_outline(client, store, files, {"global.yml"}) == []
+        assert not [group for group in client.rules_of(store.rule_dir, set()).groups if group.outlined is not None]
+    finally:
+        proxy.stop()
