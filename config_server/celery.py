@@ -7,10 +7,11 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init
 from kombu import Exchange, Queue
 
 from config_server import redis_transport
+from config_server.logs import REQUEST_ID
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config_server.settings")
 
@@ -71,3 +72,19 @@ def without_database_pool(**_: Any) -> None:
     from config_server.database import without_pool
 
     without_pool()
+
+
+@setup_logging.connect
+def keep_our_lines(**_: Any) -> None:
+    """Django's settings have set logging up; Celery would add handlers and formats of its own."""
+
+
+@task_prerun.connect
+def begin_records_of_a_task(task_id: str, **_: Any) -> None:
+    """A task's id stands where a request's does."""
+    REQUEST_ID.set(task_id)
+
+
+@task_postrun.connect
+def end_records_of_a_task(**_: Any) -> None:
+    REQUEST_ID.set("")
