@@ -1,4 +1,4 @@
-# The control plane: the same image runs the web server, the worker and the one-off init.
+# The control plane: the same image runs the web server, the workers, the agent and the one-off init.
 # promtool comes from the release of Prometheus that docker-compose.yml runs: the two must agree.
 FROM prom/prometheus:v3.5.3 AS prometheus
 
@@ -22,4 +22,4 @@ RUN python -m compileall -q alerts config_server migrations \
 USER 10001
 ENV VAR_DIR=/state PROMETHEUS_RULE_DIR=/rules
 EXPOSE 8000
-CMD ["gunicorn", "config_server.wsgi", "--config", "python:config_server.gunicorn", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4"]
+CMD ["gunicorn", "config_server.wsgi", "--config", "python:config_server.gunicorn", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "8", "--no-control-socket"]

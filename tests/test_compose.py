@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -135,6 +136,15 @@ def test_every_service_is_shut_in_and_watched():
 
 def test_promtool_in_the_image_is_that_of_the_server():
     assert f"FROM {SERVICES['prometheus']['image']} AS prometheus\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_is_given_what_it_copies():
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    copied = re.findall(r"^COPY (?!--)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    sources = {source for words in copied for source in words.split()}
+    assert ignored[0] == "*"
+    assert sources == {name.removeprefix("!") for name in ignored if name.startswith("!")}
+    assert all((ROOT / source).exists() for source in sources)
 
 
 def test_the_servers_accept_their_configurations(promtool):

@@ -15,6 +15,7 @@ import pytest
 import requests
 import yaml
 
+from alerts.agent.options import parse
 from tests.docs.test_documents import settings_read
 from tests.servers.binaries import ROOT
 from tests.servers.postgresql import PostgreSQL
@@ -28,7 +29,6 @@ OURS = COMPOSE["web"]["image"]
 VERSIONS = ("1.29", "1.37")
 # What neither settings.py nor the agent reads: gunicorn's, and what web.yaml puts together.
 FURTHER_VARIABLES = {"FORWARDED_ALLOW_IPS", "POD_IP", "HOST_NAMES"}
-AGENT_VARIABLES = {"CONFIG_SERVER_URL", "CONFIG_SERVER_TOKEN_FILE", "RULE_DIR", "PROMETHEUS_URL"}
 
 
 def documents() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -184,11 +184,13 @@ def test_images_are_those_of_compose() -> None:
 
 @every_container
 def test_variables_are_settings(container: dict[str, Any]) -> None:
-    given = {variable["name"] for variable in container.get("env", [])}
+    given = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
     if container["name"] == "agent":
-        assert given == AGENT_VARIABLES
+        options = parse([], given)
+        told = {options.server, str(options.token_file), str(options.rule_dir), options.prometheus}
+        assert told == set(given.values())
     else:
-        assert given <= settings_read().keys() | FURTHER_VARIABLES
+        assert given.keys() <= settings_read().keys() | FURTHER_VARIABLES
 
 
 def test_settings_and_secrets_are_settings() -> None:
@@ -249,14 +251,40 @@ def test_web_waits_for_the_tables_and_then_answers_its_probes(
     assert probes == {"startupProbe": "/-/healthy", "livenessProbe": "/-/healthy", "readinessProbe": "/-/ready"}
     for path in probes.values():
         eventually(lambda path=path: requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).ok, what=path)
+
+    # The one server is fed by its agent; docs/production.md says how.
+    tokens = [
+        subprocess.run(["python", "manage.py", *words], cwd=ROOT, env=inside, capture_output=True, text=True).stdout
+        for words in (["create_api_token", "--user", "me", "--role", "admin"], ["create_agent_token", "default"])
+    ]
+    assert tokens[1] == ""  # not before it is delivered to by an agent
+    headers = {"Authorization": f"Bearer {tokens[0].strip()}"}
+    server = f"http://127.0.0.1:{port}/api/v1/prometheus-servers/1"
+    assert requests.patch(server, json={"delivery": "agent"}, headers=headers, timeout=10).ok
+    token = subprocess.run(
+        ["python", "manage.py", "create_agent_token", "default"], cwd=ROOT, env=inside, capture_output=True, text=True
+    ).stdout.strip()
+    bundle = f"http://127.0.0.1:{port}/api/v1/agent/bundle"
+    assert requests.get(bundle, headers={"Authorization": f"Bearer {token}"}, timeout=10).status_code == 404
     web.stop()
     assert "Traceback" not in web.output
 
 
-@pytest.mark.parametrize("service", ["worker", "tasks"])
-def test_workers_run_what_compose_runs(service: str) -> None:
-    """Whose tests start them."""
-    assert CONTAINERS[f"Deployment/{service}/{service}"]["command"] == COMPOSE[service]["command"]
+@pytest.mark.parametrize("service", ["web", "worker", "tasks", "beat"])
+def test_processes_are_those_of_compose(service: str) -> None:
+    """Whose tests start them, and ask them how they are."""
+    container, theirs = CONTAINERS[f"Deployment/{service}/{service}"], COMPOSE[service]
+    assert container["command"] == theirs["command"]
+    if service != "web":
+        probe = [word.replace("$$", "$") for word in theirs["healthcheck"]["test"][1:]]
+        assert container["livenessProbe"]["exec"]["command"] == probe
+
+
+def test_whatever_runs_on_is_watched() -> None:
+    """But for the agent: it speaks to the control plane, which tells when it was last seen."""
+    watched = {name for name, container in CONTAINERS.items() if "livenessProbe" in container}
+    once = {name for name in CONTAINERS if name.startswith("Job/") or name.endswith("/wait-for-migrations")}
+    assert CONTAINERS.keys() - watched - once == {"StatefulSet/prometheus/agent"}
 
 
 def test_prometheus_answers_its_probes(start_prometheus: Callable[..., PrometheusServer]) -> None:
