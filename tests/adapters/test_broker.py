@@ -1,0 +1,61 @@
+"""Asking a real Redis how long its queues are, with little patience."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from alerts.adapters import broker
+from tests.servers.processes import free_port
+from tests.servers.redis import RedisServer
+
+QUEUES = ("deploy", "reconcile")
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "_last", (float("-inf"), None, None))
+
+
+def push(url: str, queue: str, times: int) -> None:
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        for number in range(times):
+            client.lpush(queue, str(number))
+
+
+def test_every_queue_has_a_length(redis_server: RedisServer) -> None:
+    push(redis_server.url(), "deploy", 3)
+    assert broker.queue_lengths(redis_server.url(), QUEUES) == {"deploy": 3, "reconcile": 0}
+    assert broker.queue_lengths(redis_server.url(), ()) == {}
+
+
+def test_it_is_not_asked_at_every_scrape(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broker.queue_lengths(redis_server.url(), QUEUES) == {"deploy": 0, "reconcile": 0}
+    push(redis_server.url(), "deploy", 1)
+    assert broker.queue_lengths(redis_server.url(), QUEUES) == {"deploy": 0, "reconcile": 0}
+    monkeypatch.setattr(broker, "REMEMBERED", 0.0)
+    assert broker.queue_lengths(redis_server.url(), QUEUES) == {"deploy": 1, "reconcile": 0}
+
+
+def test_a_broker_that_is_away_costs_half_a_second_at_most(redis_server: RedisServer) -> None:
+    start = time.monotonic()
+    assert broker.queue_lengths(f"redis://127.0.0.1:{free_port()}/0", QUEUES) is None
+    assert redis_server._process is not None
+    redis_server._process.freeze()
+    try:
+        assert broker.queue_lengths(redis_server.url(), QUEUES) is None
+    finally:
+        redis_server._process.thaw()
+    assert time.monotonic() - start < 5
+    assert broker.queue_lengths("redis://127.0.0.1:1/0", QUEUES) is None
+
+
+def test_a_queue_that_is_no_list_is_as_bad_as_none(redis_server: RedisServer) -> None:
+    import redis
+
+    with redis.Redis.from_url(redis_server.url()) as client:
+        client.set("deploy", "x")
+    assert broker.queue_lengths(redis_server.url(), QUEUES) is None
