@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -33,6 +33,10 @@ from alerts.domain.renderer import RuleFile
 Problem = dict[str, Any]
 Entered = Literal["staged", "checked", "active"]
 EndsAs = Literal["rejected", "rolled_back", "failed"]
+
+
+FILES_PER_PART = 40  # so many a Prometheus can be asked for in one address
+BYTES_PER_PART = 400_000  # about a thousand rules
 
 
 def problem(code: str, message: str, **more: Any) -> Problem:
@@ -58,16 +62,20 @@ class Overtaken(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A whole set of rule files. ``rendered``: as the renderer made them, where it was this process."""
+    """A whole set of rule files. ``rendered``: as the renderer made them, where it was this process.
+
+    ``frugal``: what the files mean is read when it is asked for, and only outlines of them are kept.
+    """
 
     contents: Mapping[str, bytes]
     manifest: Manifest
     rendered: Mapping[str, RuleFile] = field(default_factory=dict)
+    frugal: bool = False
 
     @classmethod
-    def of(cls, contents: Mapping[str, bytes]) -> Bundle:
+    def of(cls, contents: Mapping[str, bytes], *, frugal: bool = False) -> Bundle:
         """From bytes alone; StoreError ``bad_name`` when a file cannot be called that."""
-        return cls(contents, manifest_of(contents))
+        return cls(contents, manifest_of(contents), frugal=frugal)
 
     @cached_property
     def content_hash(self) -> str:
@@ -77,7 +85,31 @@ class Bundle:
         """What should be loaded then; rule by rule at least in the ``changed`` files (None: in all)."""
         if self.rendered:
             return expect_rendered(self.rendered.values(), changed)
-        return [expect_bytes(name, content) for name, content in self.contents.items()]
+        if not self.frugal:
+            return [expect_bytes(name, content) for name, content in self.contents.items()]
+        return [
+            expect_bytes.__wrapped__(name, content) if changed is None or name in changed else self._outlines[name]
+            for name, content in self.contents.items()
+        ]
+
+    def parts(self, names: Collection[str] | None = None) -> Iterator[set[str]]:
+        """Names of files (None: of all), few enough at a time to look at closely; at least one part, maybe empty."""
+        part, size = set[str](), 0
+        for name in sorted(self.contents if names is None else names):
+            if part and (len(part) == FILES_PER_PART or size + len(self.contents[name]) > BYTES_PER_PART):
+                yield part
+                part, size = set(), 0
+            part.add(name)
+            size += len(self.contents[name])
+        yield part
+
+    @cached_property
+    def _outlines(self) -> dict[str, ExpectedFile]:
+        outlines = {}
+        for name, content in self.contents.items():
+            groups = expect_bytes.__wrapped__(name, content).groups
+            outlines[name] = ExpectedFile(name, [replace(group, rules=()) for group in groups])
+        return outlines
 
 
 class Journal(Protocol):

@@ -54,6 +54,8 @@ class DirectoryDelivery:
 
     ``fence``: the number of the lease this writer holds; None where it is the only one by other means.
     ``check_all``: every file is judged and compared rule by rule, not just those that changed.
+    ``in_parts``: what is loaded is asked for and compared a part at a time: slower, and smaller. Only for servers that
+    send what they are asked for.
     """
 
     store: ReleaseStore
@@ -65,6 +67,7 @@ class DirectoryDelivery:
     reload_enabled: bool = True
     fence: int | None = None
     check_all: bool = False
+    in_parts: bool = False
     patience: float = READ_BACK_PATIENCE
 
     def __post_init__(self) -> None:
@@ -110,12 +113,11 @@ class DirectoryDelivery:
         reach("read_back.before")
         with timed(self.journal, "read_back"), _prometheus_errors("rolled_back"):
             changed = None if self.check_all else {*self.staged.changed}
-            loaded = self.prometheus.rules_of(self.rule_dir, changed)
-            found = mismatches(loaded, self.bundle, self.rule_dir, changed)
+            found, _ = self._compare(self.bundle, changed)
             deadline = time.monotonic() + self.patience
             while found and time.monotonic() < deadline:
                 time.sleep(0.2)
-                found = mismatches(self.prometheus.rules(), self.bundle, self.rule_dir)
+                found, _ = self._compare(self.bundle)
         if found:
             words = [
                 problem("read_back_mismatch", f"Prometheus loaded something else: {mismatch}")
@@ -141,14 +143,27 @@ class DirectoryDelivery:
     def look(self, bundle: Bundle) -> Seen:
         seen = Seen([drift_problem(found) for found in self.store.drift(bundle.manifest)[:SHOWN]])
         try:
-            loaded = self.prometheus.rules()
+            found, failing = self._compare(bundle)
         except PrometheusError as error:
             seen.unreachable = str(error)
             return seen
-        found = mismatches(loaded, bundle, self.rule_dir)
         seen.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
-        seen.failing = failing_rules(loaded, self.rule_dir)
+        seen.failing = failing[:SHOWN]
         return seen
+
+    def _compare(self, bundle: Bundle, changed: Collection[str] | None = None) -> tuple[list[Mismatch], list[Problem]]:
+        """How what is loaded differs, rule by rule in the ``changed`` files; and which rules cannot be evaluated."""
+        if not self.in_parts:
+            loaded = self.prometheus.rules_of(self.rule_dir, changed)
+            return mismatches(loaded, bundle, self.rule_dir, changed), failing_rules(loaded, self.rule_dir)
+        found, failing = list[Mismatch](), list[Problem]()
+        closely = bundle.manifest.keys() if changed is None else {*changed}
+        for number, part in enumerate(bundle.parts(closely)):
+            loaded = self.prometheus.rules_of(self.rule_dir, part)
+            differing = mismatches(loaded, bundle, self.rule_dir, part)
+            found += [one for one in differing if one.file in part or (number == 0 and one.file not in closely)]
+            failing += [rule for rule in failing_rules(loaded, self.rule_dir) if rule["file"] in part]
+        return found, failing
 
     def _require_sound_configuration(self) -> None:
         """A reload of ours must not fail for what somebody else broke; when the old files load again, it is mended."""

@@ -29,6 +29,9 @@ from alerts.agent.options import Options
 logger = logging.getLogger(__name__)
 
 SETS_ON_DISK = 3
+SETTLED = 2.0
+CLOSE_LOOKS = 10
+"""Every so many looks one is close all the same: it also finds rules that cannot be evaluated."""
 
 
 @dataclass
@@ -55,6 +58,33 @@ class Account:
         self.warnings.append(problem)
 
 
+@dataclass
+class Sight:
+    """When looking closely again is of no use: rules change by a reload only, and a server tells when the last one was.
+
+    It tells it in seconds. So a time counts once it was known for longer than one, before that close look began.
+    """
+
+    loaded_at: str | None = None
+    since: float = 0.0
+    clean_hash: str = ""
+    failing: list[Problem] = field(default_factory=list)
+    looks: int = 0
+    settled: bool = False
+
+    def is_fresh(self, content_hash: str, loaded_at: str | None) -> bool:
+        if loaded_at is None or loaded_at != self.loaded_at:
+            self.loaded_at, self.since, self.clean_hash = loaded_at, time.monotonic(), ""
+        self.settled = loaded_at is not None and time.monotonic() - self.since > SETTLED
+        self.looks += 1
+        return self.clean_hash == content_hash and self.looks % CLOSE_LOOKS != 0
+
+    def clean(self, content_hash: str, failing: list[Problem]) -> None:
+        """A close look, after ``is_fresh``, found nothing but these rules that cannot be evaluated."""
+        self.failing = failing
+        self.clean_hash = content_hash if self.settled else ""
+
+
 class Holding:
     """``good``: the offer that was last read back, and is to stay whatever happens."""
 
@@ -67,6 +97,7 @@ class Holding:
         )
         self.kept = Kept(options.keeps_in)
         self.good: Offer | None = None
+        self.sight = Sight()
 
     def open(self) -> Offer | None:
         """The last good offer, and, when an agent died here in the middle of one that is in place, that one."""
@@ -109,7 +140,12 @@ class Holding:
             account.state, account.errors = "failed", [problem("no_bundle", "nothing was delivered yet")]
             account.errors += self._unreachable()
             return account
+        if self._is_as_last_seen(self.good):
+            account.loaded_hash, account.warnings = self.good.content_hash, list(self.sight.failing)
+            return account
         seen = self._delivery(account, check_all=True).look(self.good.bundle)
+        if not seen.any and not seen.unreachable:
+            self.sight.clean(self.good.content_hash, seen.failing)
         account.drift = [*seen.on_disk, *seen.loaded]
         account.warnings += seen.failing
         if seen.unreachable:
@@ -168,7 +204,24 @@ class Holding:
             rule_dir=self.options.rule_dir,
             reload_enabled=self.options.reload,
             check_all=check_all,
+            in_parts=self._filters(),
         )
+
+    def _is_as_last_seen(self, good: Offer) -> bool:
+        """Nothing on disk differs, and Prometheus loaded nothing since it was last looked at closely."""
+        try:
+            loaded_at = self.prometheus.runtime().loaded_at
+        except PrometheusError:
+            return False
+        return self.sight.is_fresh(good.content_hash, loaded_at) and not self.store.drift(good.bundle.manifest)
+
+    def _filters(self) -> bool:
+        """Whether this server sends only the rules it is asked for: Prometheus since 3.0."""
+        try:
+            major = (self.prometheus.version() or "").partition(".")[0]
+            return self.prometheus.flavour() == "prometheus" and major.isdigit() and int(major) >= 3
+        except PrometheusError:
+            return False
 
     def _end(self, account: Account) -> Account:
         """After a failure: what is loaded now, if that can be told."""

@@ -67,7 +67,7 @@ def offer_from(body: bytes, etag: str = "") -> Offer:
     if data.get("scope") is not None:
         raise BrokenBundle("the bundle is for a part of the rules; this agent knows only whole sets", release)
     try:
-        bundle = Bundle.of({name: text.encode() for name, text in files.items()})
+        bundle = Bundle.of({name: text.encode() for name, text in files.items()}, frugal=True)
     except (StoreError, UnicodeEncodeError) as error:
         raise BrokenBundle(f"the bundle holds a file that cannot be: {error}", release) from error
     promised = data.get("content_hash")

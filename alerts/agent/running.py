@@ -57,9 +57,8 @@ class Agent:
             if not self.stopping:
                 try:
                     self._turn(message)
-                except Exception:  # whatever it was, the next turn starts from what is on disk and loaded
-                    logger.exception("this turn failed")
-                    self.look_at = self.report_at = time.monotonic() + self.options.interval
+                except Exception as error:
+                    self._stumble(message, error)
         self.outbox.flush(LAST_WORDS)
         logger.info("stopped")
         return GOOD
@@ -94,6 +93,17 @@ class Agent:
             return AWAY
         self.outbox.flush(2 * LAST_WORDS)
         return GOOD if account.state in ("verified", "active") and not account.errors else UNDELIVERED
+
+    def _stumble(self, message: Offer | BrokenBundle | None, error: Exception) -> None:
+        """A fault of ours: said, and tried again; the next turn starts from what is on disk and loaded."""
+        logger.exception("this turn failed")
+        self.look_at = self.report_at = time.monotonic() + self.options.interval
+        if isinstance(message, Offer):
+            self.failed = message
+        self.retry_at = time.monotonic() + self.backoff.after_failure()
+        if self.failed is not None:
+            fault = problem("agent_fault", f"the agent failed: {error!r}")
+            self._report(self.failed.release, self.failed.content_hash, Account("failed", [fault]))
 
     def _next_message(self) -> Offer | BrokenBundle | None:
         """The newest one; None when it is time for something else."""
