@@ -14,6 +14,8 @@ ROWS = {
     "burst": "burst:measure",
     "effective": "effective:measure",
     "api": "api:measure",
+    "writes": "writes:measure",
     "fleet": "fleet:measure",
+    "scale": "scale:measure",
 }
 """The rows by name, with the function that measures each."""

@@ -1,0 +1,227 @@
+"""A company's worth of policy: 100,000 targets, 1,000 groups, 200 policies with a word of each group on each.
+
+Compiled from nothing in a fresh process; then asked over HTTP what is in force for one target, by eight clients at
+once, with two web processes on the same cores.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from bench import policies
+from bench.clocks import median, process_cpu
+from bench.installation import ROOT, Installation, installation, postgresql
+from bench.table import Result
+from tests.servers.processes import Process, eventually, free_port
+
+CLIENTS = 8
+WEB_PROCESSES = 2
+THRESHOLDS = 5
+NAMESPACE = "environment"
+
+# Runs on its own, so that nothing but the compile is in its memory.
+COMPILE = """
+import json, resource, sys, time
+import django
+django.setup()
+from alerts.actions import policy
+from alerts.domain.renderer import render
+start = time.process_time()
+current = policy.current(sys.argv[1])
+loaded = time.process_time()
+files = render(current.compiled.rules)
+print(json.dumps({
+    "compile": loaded - start, "render": time.process_time() - loaded, "rules": len(current.compiled.rules),
+    "problems": len(current.compiled.problems), "size": sum(len(file.content) for file in files.values()),
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+}))
+"""
+
+
+def measure(*, tiny: bool = False) -> list[Result]:
+    groups, keys, few, many = (10, 4, 20, 40) if tiny else (1_000, 200, 1_000, 100_000)
+    requests_each = 5 if tiny else 60
+    with postgresql() as database, installation(database=database, PROMETHEUS_RULE_LAYOUT="consolidated") as here:
+        places = policies.make_groups(groups)
+        policies.write(_rules(places, keys))
+        policies.make_targets(few, places)
+        with _web(here) as web:
+            small = _ask(web, few, requests_each)
+        policies.make_targets(many, places)
+        compiled = {layout: _compiled(here, layout) for layout in ("consolidated", "per-scope")}
+        with _web(here) as web:
+            large = _ask(web, many, requests_each)
+    what = f"{many:,} targets × {keys} policies × {groups:,} groups"
+    return [
+        *(line for layout, found in compiled.items() for line in _compile_lines(what, layout, found)),
+        *(line for kind in KINDS for line in _http_lines(what, kind, small[kind], large[kind], few)),
+    ]
+
+
+def _compile_lines(what: str, layout: str, found: dict[str, Any]) -> Iterable[Result]:
+    spent = found["compile"] + found["render"]
+    assert not found["problems"]
+    yield Result(
+        f"full compile, {what}: {layout}",
+        f"read, compiled and rendered in a fresh process: {found['compile']:.1f} + {found['render']:.1f} s CPU; "
+        f"{found['rules']:,} rules, {found['size'] / 1e6:.1f} MB",
+        spent,
+        " s",
+        "at most",
+        10,
+    )
+    yield Result(
+        f"full compile, {what}: {layout}, peak memory",
+        "largest resident size of that process",
+        found["peak"] / 1e6,
+        " MB",
+        "at most",
+        500,
+    )
+
+
+def _http_lines(what: str, kind: str, small: Asked, large: Asked, few: int) -> Iterable[Result]:
+    yield Result(
+        f"{kind} of one target over HTTP, {what}",
+        f"CPU of the web processes per request, {large.found} keys in force; the fastest of four rounds",
+        1000 * large.cpu,
+        " ms",
+        "at most",
+        15,
+    )
+    yield Result(
+        f"{kind} over HTTP: beside a fleet of {few:,} targets",
+        f"{1000 * small.cpu:.1f} ms there",
+        large.cpu / small.cpu,
+        " ×",
+        "at most",
+        1.25,
+    )
+    yield Result(
+        f"{kind} over HTTP: 95 % of the answers",
+        f"{CLIENTS} clients and {WEB_PROCESSES} web processes on the same cores; half of them within "
+        f"{1000 * large.half:.0f} ms",
+        1000 * large.p95,
+        " ms",
+        "at most",
+        60,
+    )
+
+
+KINDS = ("effective", "trace")
+
+
+class Asked:
+    """What one kind of question cost: CPU seconds per request, and seconds within which answers came."""
+
+    def __init__(self, cpu: float, half: float, p95: float, found: int) -> None:
+        self.cpu, self.half, self.p95, self.found = cpu, half, p95, found
+
+
+class Web:
+    """Two web processes and a token."""
+
+    def __init__(self, url: str, token: str, pids: list[int], process: Process) -> None:
+        self.url, self.token, self.pids, self.process = url, token, pids, process
+
+    def __enter__(self) -> Web:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop()
+
+    @property
+    def cpu(self) -> float:
+        return sum(process_cpu(pid) for pid in self.pids)
+
+
+def _web(here: Installation) -> Web:
+    from alerts.actions import tokens
+    from alerts.models import Role
+
+    token, _ = tokens.create("bench", Role.VIEWER)
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "gunicorn", "config_server.wsgi", "--config", "python:config_server.gunicorn"),
+        *("--bind", f"127.0.0.1:{port}", "--workers", str(WEB_PROCESSES), "--threads", "4", "--no-control-socket"),
+    ]
+    process = Process(command, ROOT, env=here.environment)
+    process.log = here.folder / "web.log"
+    process.start()
+    url = f"http://127.0.0.1:{port}"
+    eventually(lambda: requests.get(f"{url}/-/ready", timeout=5).ok, timeout=120)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return Web(url, token, [int(pid) for pid in children.split()], process)
+
+
+def _ask(web: Web, targets: int, each: int) -> dict[str, Asked]:
+    from alerts.models import Target
+
+    ids = list(Target.objects.order_by("id").values_list("pk", flat=True)[:targets])
+    return {kind: _rounds(web, kind, ids, each) for kind in KINDS}
+
+
+def _rounds(web: Web, kind: str, ids: list[int], each: int) -> Asked:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        clients = [Client(web, kind, ids[number::CLIENTS]) for number in range(CLIENTS)]
+        for _ in range(2):  # both processes compile
+            list(pool.map(lambda client: client.run(6), clients))
+        costs, waits = [], []
+        for _ in range(4):
+            before = web.cpu
+            answers = [seconds for found in pool.map(lambda client: client.run(each), clients) for seconds in found]
+            costs.append((web.cpu - before) / len(answers))
+            waits.append(sorted(answers))
+    best = min(waits, key=lambda found: found[int(len(found) * 0.95)])
+    return Asked(min(costs), median(best), best[int(len(best) * 0.95)], clients[0].found)
+
+
+class Client:
+    def __init__(self, web: Web, kind: str, ids: list[int]) -> None:
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Bearer {web.token}"
+        some = ids[:: max(1, len(ids) // 50)]
+        self.urls = [f"{web.url}/api/v1/targets/{target}/alert-rules/{kind}" for target in some]
+        self.found = 0
+
+    def run(self, times: int) -> list[float]:
+        """Seconds until each answer was here."""
+        spent = []
+        for number in range(times):
+            start = time.perf_counter()
+            answer = self.session.get(self.urls[number % len(self.urls)], timeout=60)
+            spent.append(time.perf_counter() - start)
+            assert answer.ok, answer.text
+            body = answer.json()
+            self.found = len(body.get("rules") or body.get("keys"))
+        return spent
+
+
+def _compiled(here: Installation, layout: str) -> dict[str, Any]:
+    command = [sys.executable, "-c", COMPILE, layout]
+    done = subprocess.run(command, cwd=ROOT, env=here.environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _rules(groups: list[Any], keys: int) -> Iterable[Any]:
+    """A rule for everything, and a word of every group: half mute it, the others have one of five thresholds."""
+    for key in range(keys):
+        query = policies.expression(key).replace("0.05", "{{ .share }}")
+        variables = [{"name": "share", "type": "number", "default": 0.05}]
+        yield policies.rule_row(f"Rule{key}", query, variables=variables)
+        for number, group in enumerate(groups):
+            if (key + number) % 2:
+                said: dict[str, Any] = {"config": {"template_vars": {"share": 0.1 * (1 + number % THRESHOLDS)}}}
+            else:
+                said = {"enabled": False, "config": {}}
+            yield policies.rule_row(f"Rule{key}", None, group=group, merge_strategy="merge", severity=None, **said)
