@@ -70,6 +70,7 @@ WRONG = {
     "a severity twice": ("alerts.E016", {"SEVERITIES": "page,page"}),
     "a broker that is none": ("alerts.E018", {"CELERY_BROKER_URL": "localhost:6379"}),
     "a broker of no known kind": ("alerts.E018", {"CELERY_BROKER_URL": "http://u:secret@h"}),
+    "a lease of no time": ("alerts.E020", {"LEASE_SECONDS": "0"}),
     "a host that is none": ("alerts.E021", {"PROMETHEUS_ALLOWED_HOSTS": "a.example,http://b.example"}),
     "no promtool": ("alerts.W001", {"PATH": "/nowhere"}),
     "debugging in public": ("alerts.W002", {"DEBUG": "1", "BASE_URL": "https://h"}),
