@@ -164,14 +164,21 @@ class ServerView:
         self._restriction = _Restriction(region, self._unlabelled)
 
     def _add(self, key_id: KeyId, plan: KeyPlan) -> None:
-        entry = self._known.get(key_id)
-        if entry is None or entry.plan is not plan or not self._moved.isdisjoint(plan.reads):
-            try:
-                entry = _Restricted(plan, self._restriction.all(plan.rules))
-            except PolicyError as refused:
-                named = (replace(found, key=key_id[1], rule_id=plan.layers[0].rule_id) for found in refused.findings)
-                entry = _Restricted(plan, (), tuple(named))
-        self._keys[key_id] = entry
+        known = self._known.get(key_id)
+        if known is None or known.plan is not plan:
+            self._keys[key_id] = self._restricted(key_id, plan)
+        elif self._moved.isdisjoint(plan.reads):
+            self._keys[key_id] = known
+        else:
+            again = self._restricted(key_id, plan)
+            self._keys[key_id] = known if again == known else again
+
+    def _restricted(self, key_id: KeyId, plan: KeyPlan) -> _Restricted:
+        try:
+            return _Restricted(plan, self._restriction.all(plan.rules))
+        except PolicyError as refused:
+            named = (replace(found, key=key_id[1], rule_id=plan.layers[0].rule_id) for found in refused.findings)
+            return _Restricted(plan, (), tuple(named))
 
     @cached_property
     def problems(self) -> dict[KeyId, tuple[Finding, ...]]:

@@ -226,6 +226,16 @@ def test_when_a_recording_drops_a_label_its_readers_change_and_nothing_else() ->
     assert back.rules == before.rules
 
 
+def test_a_reader_that_is_looked_at_again_for_nothing_stays_the_same_object() -> None:
+    keeps = recording(1, "job:up:sum", "sum by (job, environment) (up)")
+    unsure = recording(1, "job:up:sum", "limits * 2", unscoped=("limits",))
+    reader = layer(2, env("production"), "job:up:sum < 3", key="Low", variables=())
+    policy = compiled(keeps, reader)
+    before = ServerView(policy, EU)
+    after = ServerView(changed(policy, unsure, reader), EU, before)
+    assert after.rules_of(reader.key_id)[0] is before.rules_of(reader.key_id)[0]
+
+
 def test_another_selector_forgets_what_was_known() -> None:
     policy = compiled(BASE)
     assert exprs(ServerView(policy, EU, ServerView(policy, STAGING))) == ['cpu_usage{environment="production-eu"} > 80']
