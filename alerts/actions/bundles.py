@@ -155,6 +155,7 @@ def bundle(server: str) -> dict[str, Any] | None:
         "revision": release.revision,
         "content_hash": release.content_hash,
         "files": {name: content.decode() for name, content in sorted(contents.items())},
+        "scope": None,  # kept for bundles of a part of the rules
     }
 
 

@@ -231,6 +231,7 @@ BUNDLE = {
     "revision": 12,
     "content_hash": "5e1f" * 16,
     "files": {"global.yml": "groups: []\n"},
+    "scope": None,
 }
 REPORT = {
     "release": 7,

@@ -152,6 +152,7 @@ def test_bundle_is_the_offered_release_whole(agent: Caller) -> None:
         "revision": 5,
         "content_hash": release.content_hash,
         "files": {name: content.decode() for name, content in FILES.items()},
+        "scope": None,
     }
 
 

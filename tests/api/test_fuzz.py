@@ -57,7 +57,7 @@ def test_server_reads_no_more_than_it_must(server: tuple[str, str], chunked: boo
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_server_is_what_its_document_says(
     server: tuple[str, str], request: pytest.FixtureRequest, settings: Any, tmp_path: Path
 ) -> None:
@@ -80,14 +80,14 @@ def test_server_is_what_its_document_says(
             "--suppress-health-check",
             "all",
             "--workers",
-            "2",
+            "1",  # Python 3.11 parses no two modules at once: "AST constructor recursion depth mismatch"
             "--phases",
             "examples,coverage,fuzzing,stateful" if full or is_sqlite else "examples,fuzzing,stateful",
         ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=290,
+        timeout=590,
     )
     assert found.returncode == 0, found.stdout[-20_000:] + found.stderr[-2000:]
     all_of_them = sum(map(len, document()["paths"].values()))

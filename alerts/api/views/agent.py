@@ -34,6 +34,7 @@ BUNDLE_SCHEMA: dict[str, Any] = {
         "revision": {"type": "integer", "description": "The policy revision it stands for."},
         "content_hash": {"type": "string", "description": "Of the whole set; also its ETag."},
         "files": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Text by name."},
+        "scope": {"type": "null", "description": "Kept for bundles of a part of the rules."},
     },
 }
 RECEIPT_SCHEMA: dict[str, Any] = {
