@@ -14,7 +14,7 @@ from django.db.models import CharField, Value
 from django.db.models.functions import Cast, Concat
 
 from alerts.actions import compile_check
-from alerts.actions.metrics import note, note_again, noted, noted_of
+from alerts.actions.metrics import note, note_again, noted_of
 from alerts.actions.references import References
 from alerts.actions.rules import FIELDS, RELATED, SCOPE_IDS, SCOPES, begin, change, defaults
 from alerts.actions.taken import taken_finding
@@ -46,13 +46,13 @@ class Outcome:
 
 @dataclass
 class _Entry:
-    """One item and its row, as it shall be. ``changed`` None: a new one."""
+    """One item and its row, as it shall be. ``changed`` None: a new one. ``noted`` None: as it was."""
 
     place: int
     row: AlertRule
     changed: set[str] | None = None
     former: KeyId | None = None
-    noted: frozenset[str] = frozenset()
+    noted: frozenset[str] | None = None
 
     @property
     def is_new(self) -> bool:
@@ -141,11 +141,10 @@ def _entries(write: Write, named: Mapping[int, Item], objections: _Objections) -
                 entry = _Entry(place, AlertRule())
                 begin(entry.row, values, write.topology, references)
             else:
-                before = (row.query_template, row.variables)
                 entry = _Entry(place, row, former=(row.kind, row.key))
                 entry.changed = change(row, defaults() | dict(values), write.topology, references)
-                if entry.changed & {"query_template", "variables"}:
-                    entry.noted = noted(*before)
+            if entry.changed is None or entry.changed & {"query_template", "variables"}:
+                entry.noted = noted_of(entry.row)  # now: its query has just been read
         except PolicyError as refused:
             objections.add(place, *refused.findings, is_fault=isinstance(refused, InvalidPolicy))
         else:
@@ -200,10 +199,10 @@ def _store(write: Write, written: Sequence[_Entry]) -> None:
             changed, STORED_AT_ONCE, update_conflicts=True, unique_fields=["id"], update_fields=STORED
         )
     AlertRule.objects.bulk_create(new, STORED_AT_ONCE)
-    note(new)
-    asked = (entry for entry in written if entry.changed and entry.changed & {"query_template", "variables"})
-    for rows in _parts([entry.row for entry in asked if noted_of(entry.row) != entry.noted], READ_AT_ONCE):
-        note_again(rows)
+    note({entry.row.pk: entry.noted for entry in written if entry.is_new and entry.noted})
+    again = [entry for entry in written if not entry.is_new and entry.noted is not None]
+    for some in _parts(again, READ_AT_ONCE):
+        note_again({entry.row.pk: entry.noted for entry in some})
 
 
 def _judge(write: Write, written: Sequence[_Entry]) -> None:

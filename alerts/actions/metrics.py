@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from alerts.domain.errors import PolicyError
 from alerts.domain.layers import Variable
@@ -43,30 +42,25 @@ def _standing_in(variable: Variable, place: int) -> Variable:
 
 
 def noted_of(rule: AlertRule) -> frozenset[str]:
-    """What is noted of this rule."""
-    return noted(rule.query_template, rule.variables)
-
-
-def noted(query: str | None, variables: list[Any]) -> frozenset[str]:
-    """A rule without a query reads nothing of its own, as does one that cannot be read."""
-    if query is None:
+    """What is noted of this rule. One without a query reads nothing of its own, as does one that cannot be read."""
+    if rule.query_template is None:
         return frozenset()
     try:
-        found = metrics_of(query, variables_from_json(variables))
+        found = metrics_of(rule.query_template, variables_from_json(rule.variables))
     except PolicyError:
         return frozenset()
     return frozenset(name[:METRIC_LENGTH] for name in found)
 
 
-def note(rules: Sequence[AlertRule]) -> None:
-    """Of rules of which nothing is noted yet; after they were stored."""
+def note(found: Mapping[int, Collection[str]]) -> None:
+    """What rules read, by their ids, of which nothing is noted yet; after they were stored."""
     RuleMetric.objects.bulk_create(
-        [RuleMetric(rule_id=rule.pk, metric=name) for rule in rules for name in sorted(noted_of(rule))],
+        [RuleMetric(rule_id=rule_id, metric=name) for rule_id, names in found.items() for name in sorted(names)],
         batch_size=5000,
     )
 
 
-def note_again(rules: Sequence[AlertRule]) -> None:
+def note_again(found: Mapping[int, Collection[str]]) -> None:
     """Of rules whose query reads something else than before."""
-    RuleMetric.objects.filter(rule__in=[rule.pk for rule in rules]).delete()
-    note(rules)
+    RuleMetric.objects.filter(rule__in=list(found)).delete()
+    note(found)

@@ -70,7 +70,7 @@ def create(values: Mapping[str, Any], *, dry_run: bool = False) -> AlertRule:
         row = AlertRule()
         begin(row, values, write.topology, References(write.places))
         write.insert(row)
-        note([row])
+        note({row.pk: noted_of(row)})
         compile_check.check_rules(write.topology, [row])
     return row
 
@@ -82,12 +82,13 @@ def update(
         row = pick(AlertRule, row_id, *RELATED)
         expect(row, expected_version)
         former = (row.kind, row.key)
-        noted = noted_of(row)
+        former_noted = noted_of(row)
         changed = change(row, values, write.topology, References(write.places))
         if changed:
             write.update(row, changed)
-            if noted_of(row) != noted:
-                note_again([row])
+            noted = noted_of(row)
+            if noted != former_noted:
+                note_again({row.pk: noted})
             compile_check.check_rules(write.topology, [row], former_keys=[former])
     return row
 
