@@ -17,12 +17,12 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from alerts.actions.housekeeping import ANSWERS_KEPT_FOR
 from alerts.api.negotiation import json_bytes
 from alerts.api.problems import ApiProblem
 from alerts.models import IdempotencyRecord
 
 MAX_KEY = 255
-KEPT_FOR = timedelta(days=1)
 ABANDONED_AFTER = timedelta(minutes=10)
 KEPT_HEADERS = ("ETag", "Location")
 
@@ -77,7 +77,7 @@ def _claim(request: Request, key: str, body: dict[str, Any]) -> tuple[Idempotenc
     asked = {"method": request.method, "path": request.path, "body_hash": _body_hash(request, body)}
     user_id = cast(int, request.user.pk)
     mine = IdempotencyRecord.objects.filter(user_id=user_id, key=key)
-    IdempotencyRecord.objects.filter(created_at__lt=now - KEPT_FOR).delete()
+    IdempotencyRecord.objects.filter(created_at__lt=now - ANSWERS_KEPT_FOR).delete()
     mine.filter(status=None, created_at__lt=now - ABANDONED_AFTER).delete()
     try:
         with transaction.atomic():

@@ -20,7 +20,8 @@ from tests.servers.processes import Process, eventually, free_port
 from tests.servers.redis import RedisServer
 
 CELERY = [sys.executable, "-m", "celery", "-A", "config_server"]
-WORKER = [*CELERY, "worker", "-Q", "deploy,reconcile,housekeeping", "--loglevel", "info", "--without-mingle"]
+WORKER = [*CELERY, "worker", "--loglevel", "info", "--without-mingle"]
+QUEUES = ["-Q", "deploy,reconcile,housekeeping"]
 
 
 class Installation:
@@ -70,9 +71,9 @@ class Installation:
         token = self.manage("create_api_token", "--user", "test", "--role", "admin")
         self.session.headers["Authorization"] = f"Bearer {token}"
 
-    def start_worker(self, *options: str, name: str = "celery", **environment: str) -> Process:
+    def start_worker(self, *options: str, name: str = "celery", queues: bool = True, **environment: str) -> Process:
         options = options or ("--pool", "threads", "--concurrency", "8")
-        command = [*WORKER, "--hostname", f"{name}@%h", *options]
+        command = [*WORKER, *(QUEUES if queues else []), "--hostname", f"{name}@%h", *options]
         worker = self.run(command, env=self.environment | environment, name=name)
         worker.expect(r"celery\S* ready|ready\.", timeout=90)
         return worker

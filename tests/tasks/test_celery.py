@@ -150,8 +150,10 @@ def test_without_beat_edits_arrive_and_without_wakes_beat_finds_them(
     eventually(lambda: installation.all_hold("up == 8"), timeout=30, what="the edit that nobody was woken for")
 
 
-@pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_deploys_go_first_whatever_waits_before_them(make_installation: Callable[..., Installation], pool: str) -> None:
+@pytest.mark.parametrize(("pool", "queues"), [("threads", True), ("solo", False)], ids=["-Q", "all queues"])
+def test_deploys_go_first_whatever_waits_before_them(
+    make_installation: Callable[..., Installation], pool: str, queues: bool
+) -> None:
     installation = make_installation(1)
     script = (
         "from config_server.celery import app\n"
@@ -160,7 +162,7 @@ def test_deploys_go_first_whatever_waits_before_them(make_installation: Callable
         "for number in range(4): app.send_task('alerts.deploy', ['nobody'])\n"
     )
     installation.shell(script)
-    worker = installation.start_worker("--pool", pool, "--concurrency", "1")
+    worker = installation.start_worker("--pool", pool, "--concurrency", "1", queues=queues)
     eventually(lambda: worker.output.count("succeeded in") == 12, timeout=30, what="the end of all tasks")
     words = [word for word in worker.output.replace("[", " ").split() if word.startswith("alerts.")]
     done = [
