@@ -86,9 +86,10 @@ def _use(name: str) -> None:
 
     from alerts.actions import places
 
-    connection.close()
-    connection.close_pool()
-    connection.settings_dict["NAME"] = name
+    postgres: Any = connection
+    postgres.close()
+    postgres.close_pool()
+    postgres.settings_dict["NAME"] = name
     places.forget()
     call_command("migrate", interactive=False, verbosity=0)
 

@@ -11,7 +11,10 @@ from django.utils import timezone
 
 
 class Turn(NamedTuple):
-    """What a writer finds when its turn has come; ``revision`` is the one it may give to its rows."""
+    """What a writer finds when its turn has come; ``revision`` is the one it may give to its rows.
+
+    ``topology_revision`` is also told by the rows themselves: the release before this one did not note it.
+    """
 
     revision: int
     topology_revision: int
@@ -79,14 +82,16 @@ class PolicyState(models.Model):
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE alerts_policystate SET revision = revision + 1, changed_at = %s WHERE id = 1"
-                " RETURNING revision, topology_revision, purged_revision",
+                " RETURNING revision, topology_revision, purged_revision,"
+                " (SELECT MAX(revision) FROM alerts_namespace), (SELECT MAX(revision) FROM alerts_group)",
                 [now],
             )
             found = cursor.fetchone()
         if found is None:
             cls.objects.get_or_create(pk=1)
             return cls.advance()
-        return Turn(*found)
+        revision, noted, purged, *written = found
+        return Turn(revision, max(noted, *(row or 0 for row in written)), purged)
 
     @classmethod
     def bump(cls) -> int:

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from alerts.actions import groups, namespaces, places, rules, targets, templates
 from alerts.domain.layers import Topology
-from alerts.models import AlertRule, PolicyState
+from alerts.models import AlertRule, Group, PolicyState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OF_TRANSACTIONS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET ")
@@ -139,6 +139,15 @@ def test_every_change_of_places_is_noticed(at: SimpleNamespace, change: Callable
     now = places.read().topology
     assert (known().namespaces, known().groups) == (now.namespaces, now.groups)
     assert PolicyState.objects.get().topology_revision == PolicyState.current()
+
+
+def test_a_change_by_the_release_before_is_noticed(at: SimpleNamespace) -> None:
+    """It gives revisions to its rows and notes nothing else."""
+    rules.update(at.rule.pk, {"priority": 7})
+    revision = PolicyState.current() + 1
+    PolicyState.objects.update(revision=revision)
+    Group.objects.create(name="kiel", label_value="kiel", namespace=at.site, revision=revision)
+    assert known().values("site") == {"berlin", "kiel"}
 
 
 def test_other_labels_in_the_settings_are_noticed(at: SimpleNamespace, settings: Any) -> None:
