@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from alerts.actions import groups, policy, rules, self_rules
+from alerts.actions import fleet_findings, groups, policy, rules, self_rules, wanted
 from alerts.domain.errors import PolicyConflict
-from alerts.models import AlertRule, Namespace, PolicyState
+from alerts.domain.fleet_splits import EVERYWHERE_ALIKE
+from alerts.models import AlertRule, Namespace, PolicyState, PrometheusServer
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +77,25 @@ def test_a_narrower_layer_is_refused_since_the_metrics_have_no_position() -> Non
     group = groups.create({"name": "lab", "namespace_id": environment.pk})
     with pytest.raises(PolicyConflict, match="no series that carry a position"):
         rules.create({"key": "ConfigServerDown", "group_id": group.pk, "config": {"severity": "info"}})
+
+
+def test_every_server_of_a_split_fleet_gets_the_whole_pack_unchanged() -> None:
+    """Which of them scrapes the control plane is for people to decide; the others find nothing, and it is said."""
+    load()
+    environment = Namespace.objects.get(name="environment")
+    names = {rule["name"] for rule in self_rules.pack()}
+    for name in ("live", "lab"):
+        groups.create({"name": name, "namespace_id": environment.pk})
+        PrometheusServer.objects.create(name=name, url="http://127.0.0.1:9", selector={"environment": [name]})
+    PrometheusServer.objects.filter(name="default").update(enabled=False)
+    said = fleet_findings.findings()["needs_several_servers"]
+    assert {rule["name"] for rule in said} == names
+    assert all(EVERYWHERE_ALIKE in str(rule) for rule in said), "none is cut to pieces"
+    for name in ("live", "lab"):
+        found = wanted.wanted(server=name)
+        written = [rule for file in found.files.values() for group in file.groups for rule in group.rules]
+        assert {rule.name for rule in written} == names
+        assert not any("environment" in branch.expr for rule in written for branch in rule.branches)
 
 
 def test_severities_are_those_of_the_installation(settings: Any) -> None:
