@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from alerts.models import PolicyState, PrometheusServer, Release, ServerState
 from tests.api.conftest import Caller
+from tests.api.test_races import at_once
 
 PATH = "prometheus-servers"
 URL = "http://127.0.0.1:9"
@@ -371,3 +372,32 @@ def test_rules_that_need_several_servers_are_told(admin: Caller) -> None:
         ("Few", rule["id"], ["default", "eu"])
     ]
     assert [gap["region"] for gap in found["gaps"]] != []
+
+
+# ------------------------------------------------------------------------------------------------ races
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("field", "bodies"),
+    [
+        ("/name", [{"name": "same", "rule_dir": f"d{number}"} for number in range(5)]),
+        ("/external_id", [{"name": f"s{number}", "external_id": "same"} for number in range(5)]),
+        ("/rule_dir", [{"name": f"s{number}", "rule_dir": "same/" + "x/" * number} for number in range(5)]),
+    ],
+)
+def test_what_only_one_may_have_is_given_once(
+    caller: Callable[..., Caller], field: str, bodies: list[dict[str, Any]]
+) -> None:
+    admin = caller("admin")
+    answers = at_once(admin.token, [("POST", PATH, {"url": URL, **body}, {}) for body in bodies])
+    assert sorted(answer.status for answer in answers) == [201, 409, 409, 409, 409]
+    assert {pointer for answer in answers if answer.status == 409 for pointer in answer.pointers} == {field}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_of_many_updates_with_a_version_wins(caller: Callable[..., Caller]) -> None:
+    admin = caller("admin")
+    address = f"{PATH}/{admin.make(PATH, **LEAST)['id']}"
+    requests = [("PATCH", address, {"description": f"d{n}"}, {"if_match": '"v1"'}) for n in range(5)]
+    assert sorted(answer.status for answer in at_once(admin.token, requests)) == [200, 412, 412, 412, 412]
