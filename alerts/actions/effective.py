@@ -10,22 +10,32 @@ import orjson
 
 from alerts.actions import fleet, policy, releases, servers, wanted
 from alerts.actions.errors import InvalidPolicy, NotFound
+from alerts.actions.policy import LoadedPolicy
 from alerts.actions.wanted import KeptKey
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
 from alerts.domain.errors import Finding
-from alerts.domain.layers import Layer, Position
+from alerts.domain.layers import Layer, Position, Topology
 from alerts.domain.resolver import Setting
 from alerts.domain.trace import FieldTrace, KeyTrace, trace
-from alerts.models import Group, Membership, PolicyState, ServerState, Target
+from alerts.models import Group, Membership, ServerState, Target
 
 
 @dataclass(frozen=True)
 class Place:
-    """A real target, or a hypothetical one in some groups (``target`` None)."""
+    """A real target, or a hypothetical one in some groups (``target`` None); in the policy as it was when asked."""
 
     target: Target | None
     position: Position
+    loaded: LoadedPolicy
+
+    @property
+    def topology(self) -> Topology:
+        return self.loaded.policy.topology
+
+    def held_by(self) -> list[ServerSpec]:
+        """The servers that evaluate the rules of this place."""
+        return fleet.holders(self.topology, self.position)
 
 
 def place_of_target(target_id: int) -> Place:
@@ -34,7 +44,7 @@ def place_of_target(target_id: int) -> Place:
     if target is None:
         raise NotFound("target", [target_id])
     rows = Membership.objects.filter(target=target).values_list("namespace__label", "group__label_value")
-    return Place(target, _position(dict(rows), target.hostname))
+    return _place(target, dict(rows))
 
 
 def place_of_host(hostname: str) -> Place:
@@ -71,14 +81,15 @@ def place_of_groups(group_ids: Sequence[int]) -> Place:
         labels[label] = value
     if findings:
         raise InvalidPolicy(findings)
-    return Place(None, _position(labels, ""))
+    return _place(None, labels)
 
 
-def _position(labels: dict[str, str], hostname: str) -> dict[str, str]:
-    topology = policy.current().policy.topology
-    full = {namespace.label: labels.get(namespace.label, "") for namespace in topology.namespaces}
-    full[topology.target_label] = hostname
-    return full
+def _place(target: Target | None, labels: dict[str, str]) -> Place:
+    loaded = policy.current().loaded
+    topology = loaded.policy.topology
+    position = {namespace.label: labels.get(namespace.label, "") for namespace in topology.namespaces}
+    position[topology.target_label] = target.hostname if target is not None else ""
+    return Place(target, position, loaded)
 
 
 def effective(place: Place, *, server: str | None = None) -> dict[str, Any]:
@@ -87,10 +98,10 @@ def effective(place: Place, *, server: str | None = None) -> dict[str, Any]:
     ``server``: what that one evaluates. A rule that several evaluate alike is told once, with all their ``servers``.
     """
     holding = _holding(place, server)
-    found: dict[bytes, dict[str, Any]] = {}
+    found: dict[bytes | int, dict[str, Any]] = {}
     for spec in holding:
-        for rule in _rules_on(spec, place.position):
-            alike = orjson.dumps(rule, option=orjson.OPT_SORT_KEYS)
+        for number, rule in enumerate(_rules_on(spec, place)):
+            alike = orjson.dumps(rule, option=orjson.OPT_SORT_KEYS) if len(holding) > 1 else number
             found.setdefault(alike, {**rule, "servers": []})["servers"].append(spec.name)
     rules = sorted(found.values(), key=lambda rule: (rule["kind"], rule["key"], rule["servers"]))
     return {**_head(place, holding), "rules": rules}
@@ -103,13 +114,14 @@ def traced(place: Place, *, key: str | None = None, server: str | None = None) -
     """
     holding = _holding(place, server)
     first = holding[0] if holding else None
-    current = policy.current(first.layout if first else None)
+    current = policy.at(place.loaded, first.layout) if first else policy.current()
     kept = {(one.kind, one.key): one for one in wanted.kept_keys(current, first)[0]} if first else {}
+    scopes = place.topology.scopes_at(place.position)
     keys = []
     for plan in current.compiled.plans.values():
         if key is not None and plan.key_id[1] != key:
             continue
-        found = trace(current.policy.topology, plan, place.position)
+        found = trace(place.topology, plan, place.position, scopes)
         if found is not None:
             keys.append(_trace(found, kept.get(plan.key_id)))
     return {**_head(place, holding), "keys": keys}
@@ -117,11 +129,12 @@ def traced(place: Place, *, key: str | None = None, server: str | None = None) -
 
 def _holding(place: Place, server: str | None) -> list[ServerSpec]:
     """The servers that evaluate the rules of a place; with ``server`` that one, if it does."""
-    return fleet.holders(place.position, servers.enabled() if server is None else [servers.spec(server)])
+    return place.held_by() if server is None else fleet.holders(place.topology, place.position, [servers.spec(server)])
 
 
-def _rules_on(spec: ServerSpec, position: Position) -> Iterator[dict[str, Any]]:
-    current = policy.current(spec.layout)
+def _rules_on(spec: ServerSpec, place: Place) -> Iterator[dict[str, Any]]:
+    position = place.position
+    current = policy.at(place.loaded, spec.layout)
     known, view = wanted.kept_keys(current, spec)
     kept = {(one.kind, one.key): one for one in known}
     for plan in current.compiled.plans.values():
@@ -142,7 +155,7 @@ def _rules_on(spec: ServerSpec, position: Position) -> Iterator[dict[str, Any]]:
 
 
 def _head(place: Place, holding: Sequence[ServerSpec]) -> dict[str, Any]:
-    revision = PolicyState.current()
+    revision = place.loaded.revision
     states = ServerState.objects.select_related("loaded_release").in_bulk([spec.name for spec in holding])
     on = [_on_server(spec.name, states.get(spec.name), revision) for spec in holding]
     return {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
-from alerts.actions import policy, servers
+from alerts.actions import servers
 from alerts.actions.policy import CurrentPolicy
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.compiled import CompiledRule
@@ -50,8 +50,7 @@ def view_of(spec: ServerSpec, current: CurrentPolicy, kept: Sequence[CompiledRul
     return view
 
 
-def holders(position: Position, among: Iterable[ServerSpec] | None = None) -> list[ServerSpec]:
+def holders(topology: Topology, position: Position, among: Iterable[ServerSpec] | None = None) -> list[ServerSpec]:
     """The enabled servers that hold the series at ``position``; none: nothing evaluates them."""
-    topology = policy.current().policy.topology
     found = servers.enabled() if among is None else among
-    return [spec for spec in found if region_of(spec, topology).holds(position)]
+    return [spec for spec in found if not spec.selector or region_of(spec, topology).holds(position)]

@@ -92,6 +92,10 @@ class PolicyCache:
         with self._lock:
             return self._compile(self._refresh(), wanted)
 
+    def at(self, loaded: LoadedPolicy, wanted: Options) -> CurrentPolicy:
+        known = self._compiled.get(wanted)
+        return known if known is not None and known.loaded is loaded else self.current(wanted)
+
     def forget(self) -> None:
         """Reads everything again at the next call."""
         with self._lock:
@@ -161,6 +165,11 @@ _cache = PolicyCache()
 def current(layout: str | None = None) -> CurrentPolicy:
     """This process' copy of the policy, up to date, compiled for ``layout`` (None: the settings')."""
     return _cache.current(options(layout))
+
+
+def at(loaded: LoadedPolicy, layout: str) -> CurrentPolicy:
+    """The same policy for another layout, without asking the database again; a newer one when it has moved on."""
+    return _cache.at(loaded, options(layout))
 
 
 def forget() -> None:

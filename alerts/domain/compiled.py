@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,17 @@ class KeyPlan:
     dropped: dict[Chain, tuple[Contradiction, ...]] = field(default_factory=dict)
     reads: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
+    _by_scope: dict[Scope, list[int]] | None = None
+
+    def layers_at(self, scopes: Iterable[Scope]) -> list[Layer]:
+        """The layers written at these scopes, strongest first."""
+        if self._by_scope is None:  # by whoever asks first: a key may have a layer in every group
+            by_scope: dict[Scope, list[int]] = {}
+            for index, layer in enumerate(self.layers):
+                by_scope.setdefault(layer.scope, []).append(index)
+            self._by_scope = by_scope
+        known = self._by_scope
+        return [self.layers[index] for index in sorted(index for scope in scopes for index in known.get(scope, ()))]
 
     def chain(self, position: Position) -> Chain:
         """The layers in force at ``position``."""

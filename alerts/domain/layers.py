@@ -178,6 +178,17 @@ class Topology:
         depth = self.depth(scope.namespace, scope.value) if scope.level == "group" else 0
         return (layer.priority, LEVELS[scope.level], namespace.priority, namespace.name, depth)
 
+    def scopes_at(self, position: Position) -> list[Scope]:
+        """Every scope that a series at ``position`` lies in."""
+        scopes = [GLOBAL]
+        for namespace in self.namespaces:
+            value = position.get(namespace.label, "")
+            if value != "":
+                scopes.append(Scope("namespace", namespace.name))
+                scopes += [Scope("group", namespace.name, above) for above in self.lineage(namespace.name, value)]
+        host = position.get(self.target_label, "")
+        return [*scopes, Scope("target", "", host)] if host else scopes
+
     def applies(self, scope: Scope, position: Position) -> bool:
         """Whether a series at ``position`` lies in ``scope``."""
         label = self.label(scope)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from alerts.domain.compiled import KeyPlan
-from alerts.domain.layers import Layer, Position, Topology
+from alerts.domain.layers import Layer, Position, Scope, Topology
 from alerts.domain.resolver import Fold, Setting, claims, fold
 
 Status = Literal["applied", "overridden", "disabled", "orphan"]
@@ -44,17 +44,21 @@ class KeyTrace:
     dropped: str | None = None
 
 
-def trace(topology: Topology, plan: KeyPlan, position: Position) -> KeyTrace | None:
-    """Explains ``plan`` at ``position``; None when none of its layers applies there."""
-    applying = [layer for layer in plan.layers if topology.applies(layer.scope, position)]
+def trace(topology: Topology, plan: KeyPlan, position: Position, scopes: Sequence[Scope] = ()) -> KeyTrace | None:
+    """Explains ``plan`` at ``position``; None when none of its layers applies there.
+
+    ``scopes``: those the position lies in, where they are known already.
+    """
+    applying = plan.layers_at(scopes or topology.scopes_at(position))
     if not applying:
         return None
     folded = fold(applying[::-1])
-    layers = tuple(_layer(layer, folded) for layer in applying)
+    unused = folded.unused_variables() if folded is not None else {}
+    layers = tuple([_layer(layer, folded, unused) for layer in applying])
     return KeyTrace(plan, layers, _fields(applying, folded), _dropped(plan, position))
 
 
-def _layer(layer: Layer, folded: Fold | None) -> LayerTrace:
+def _layer(layer: Layer, folded: Fold | None, unused: Mapping[str, Setting]) -> LayerTrace:
     if folded is None:
         return LayerTrace(layer, "orphan")
     if layer in folded.orphans:
@@ -63,8 +67,8 @@ def _layer(layer: Layer, folded: Fold | None) -> LayerTrace:
         return LayerTrace(layer, "overridden")
     last_word = folded.fields["enabled"][-1]
     status: Status = "disabled" if last_word.layer is layer and not last_word.value else "applied"
-    unused = tuple(sorted(name for name, setting in folded.unused_variables().items() if setting.layer is layer))
-    return LayerTrace(layer, status, unused)
+    own = tuple(sorted(name for name, setting in unused.items() if setting.layer is layer)) if unused else ()
+    return LayerTrace(layer, status, own)
 
 
 def _fields(applying: list[Layer], folded: Fold | None) -> dict[str, FieldTrace]:
@@ -72,15 +76,17 @@ def _fields(applying: list[Layer], folded: Fold | None) -> dict[str, FieldTrace]
     if folded is None:
         return {}
     forgotten: dict[str, list[Setting]] = {}
-    for layer in applying:
-        if layer not in folded.chain and layer not in folded.orphans:
-            for path, value in claims(layer).items():
-                forgotten.setdefault(path, []).append(Setting(value, layer, "config"))
+    if len(folded.chain) + len(folded.orphans) < len(applying):
+        for layer in applying:
+            if layer not in folded.chain and layer not in folded.orphans:
+                for path, value in claims(layer).items():
+                    forgotten.setdefault(path, []).append(Setting(value, layer, "config"))
     fields = {}
-    for path in sorted({*folded.fields, *forgotten}):
-        said = folded.fields.get(path, ())
-        over = (*reversed(said[:-1]), *forgotten.get(path, ()))
-        fields[path] = FieldTrace(said[-1].value if said else None, said[-1] if said else None, over)
+    for path, said in folded.fields.items():
+        over = (*said[-2::-1], *forgotten.pop(path, ())) if len(said) > 1 or forgotten else ()
+        fields[path] = FieldTrace(said[-1].value, said[-1], over)
+    for path, lost in forgotten.items():
+        fields[path] = FieldTrace(None, None, tuple(lost))
     for variable in folded.owner.variables:
         if variable.default is not None:
             path = f"template_vars.{variable.name}"

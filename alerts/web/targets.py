@@ -8,7 +8,7 @@ from django.db.models import Case, IntegerField, Prefetch, Q, QuerySet, Value, W
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from alerts.actions import alerts_now, effective, fleet
+from alerts.actions import alerts_now, effective
 from alerts.actions.alerts_now import AlertsNow
 from alerts.actions.errors import NotFound
 from alerts.models import Group, Membership, Target
@@ -91,7 +91,7 @@ def detail(request: HttpRequest, target_id: int) -> HttpResponse:
     except NotFound as error:
         raise Http404(str(error)) from error
     target = Target.objects.prefetch_related(_memberships()).get(pk=target_id)
-    now = alerts_now.ask(fleet.holders(place.position))
+    now = alerts_now.ask(place.held_by())
     alerts = alerts_now.explained(now, [target.hostname]).get(target.hostname, [])
     return render(
         request,
