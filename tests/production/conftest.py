@@ -36,7 +36,12 @@ class Installation:
 
     def act(self, statement: str) -> None:
         """One call of an action, as the API would make it."""
-        lines = ("import django", "django.setup()", "from alerts.actions import rules", statement)
+        lines = (
+            "import django",
+            "django.setup()",
+            "from alerts.actions import deploy, prometheus_servers, rules",
+            statement,
+        )
         self.run(sys.executable, "-c", "\n".join(lines))
 
     def wanted(self) -> dict[str, str]:
@@ -78,3 +83,21 @@ def installation(
     made.manage("create_api_token", "--user", "somebody", "--role", "viewer")
     made.manage("sync")
     return made
+
+
+@pytest.fixture
+def fleet(
+    installation: Installation, tmp_path: Path, start_prometheus: Callable[..., PrometheusServer]
+) -> Installation:
+    """Two more servers: one that holds a part of the series, delivered to, and one with an agent, which is offered."""
+    (tmp_path / "servers/part").mkdir(parents=True)
+    server = start_prometheus(rule_dir=tmp_path / "servers/part")
+    found = replace(
+        installation,
+        environment=installation.environment | {"PROMETHEUS_RULE_ROOTS": str(tmp_path / "servers")},
+    )
+    part = {"name": "part", "url": server.url, "selector": {"environment": ["production"]}}
+    found.act(f"prometheus_servers.create({part!r})")
+    found.act("prometheus_servers.create({'name': 'far', 'url': 'http://127.0.0.1:9', 'delivery': 'agent'})")
+    found.act("print([deploy.deploy('test', server=name).release.state for name in ('part', 'far')])")
+    return found

@@ -37,13 +37,15 @@ def database_url(urls: tuple[str, str]) -> str:
 
 
 def test_a_backup_brought_back_wants_the_same_of_every_server(
-    installation: Installation, urls: tuple[str, str], postgresql: PostgreSQL, tmp_path: Path
+    fleet: Installation, urls: tuple[str, str], postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
-    before, release = installation.wanted(), in_force(installation)
+    before, release = fleet.wanted(), in_force(fleet)
+    assert before.keys() == {"default", "part", "far"}
+    assert len(set(before.values())) == 2  # one of them holds only a part
     assert release["changed"] is False
-    type_block("backup: keep", installation, BACKUPS=str(tmp_path), BACKUP_URL=urls[1])
+    type_block("backup: keep", fleet, BACKUPS=str(tmp_path), BACKUP_URL=urls[1])
 
-    fresh = installation.with_database(make_database(postgresql)[0])
+    fresh = fleet.with_database(make_database(postgresql)[0])
     type_block("backup: bring back", fresh, BACKUPS=str(tmp_path))
     assert fresh.wanted() == before
     assert fresh.manage("plan") == "no changes\n"
