@@ -11,7 +11,8 @@ import pytest
 from django.test import Client
 from django.test.client import ClientHandler
 
-from alerts.actions import policy, tokens
+from alerts.actions import policy, prometheus_servers, tokens
+from alerts.models import PrometheusServer
 
 PATHS = ("namespaces", "groups", "targets", "alert-templates", "alert-rules")
 
@@ -148,3 +149,15 @@ def world(admin: Caller) -> SimpleNamespace:
     )
     found.one = dict(zip(PATHS, (site, berlin, web, template, rule), strict=True))
     return found
+
+
+@pytest.fixture
+def eu(db: None) -> PrometheusServer:
+    """A server that is fed by an agent."""
+    return prometheus_servers.create({"name": "eu", "url": "http://127.0.0.1:9", "delivery": "agent"})
+
+
+@pytest.fixture
+def agent(eu: PrometheusServer) -> Caller:
+    """The agent beside it."""
+    return Caller(tokens.create_for_agent("eu")[0])
