@@ -17,5 +17,6 @@ ROWS = {
     "writes": "writes:measure",
     "fleet": "fleet:measure",
     "scale": "scale:measure",
+    "processes": "processes:measure",
 }
 """The rows by name, with the function that measures each."""

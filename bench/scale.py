@@ -52,14 +52,14 @@ def measure(*, tiny: bool = False) -> list[Result]:
     requests_each = 5 if tiny else 60
     with postgresql() as database, installation(database=database, PROMETHEUS_RULE_LAYOUT="consolidated") as here:
         places = policies.make_groups(groups)
-        policies.write(_rules(places, keys))
+        policies.write(rules(places, keys))
         policies.make_targets(few, places)
-        with _web(here) as web:
-            small = _ask(web, few, requests_each)
+        with web(here) as serving:
+            small = _ask(serving, few, requests_each)
         policies.make_targets(many, places)
         compiled = {layout: _compiled(here, layout) for layout in ("consolidated", "per-scope")}
-        with _web(here) as web:
-            large = _ask(web, many, requests_each)
+        with web(here) as serving:
+            large = _ask(serving, many, requests_each)
     what = f"{many:,} targets × {keys} policies × {groups:,} groups"
     return [
         *(line for layout, found in compiled.items() for line in _compile_lines(what, layout, found)),
@@ -144,7 +144,7 @@ class Web:
         return sum(process_cpu(pid) for pid in self.pids)
 
 
-def _web(here: Installation) -> Web:
+def web(here: Installation, processes: int = WEB_PROCESSES) -> Web:
     from alerts.actions import tokens
     from alerts.models import Role
 
@@ -152,7 +152,7 @@ def _web(here: Installation) -> Web:
     port = free_port()
     command = [
         *(sys.executable, "-m", "gunicorn", "config_server.wsgi", "--config", "python:config_server.gunicorn"),
-        *("--bind", f"127.0.0.1:{port}", "--workers", str(WEB_PROCESSES), "--threads", "4", "--no-control-socket"),
+        *("--bind", f"127.0.0.1:{port}", "--workers", str(processes), "--threads", "4", "--no-control-socket"),
     ]
     process = Process(command, ROOT, env=here.environment)
     process.log = here.folder / "web.log"
@@ -213,7 +213,7 @@ def _compiled(here: Installation, layout: str) -> dict[str, Any]:
     return found
 
 
-def _rules(groups: list[Any], keys: int) -> Iterable[Any]:
+def rules(groups: list[Any], keys: int) -> Iterable[Any]:
     """A rule for everything, and a word of every group: half mute it, the others have one of five thresholds."""
     for key in range(keys):
         query = policies.expression(key).replace("0.05", "{{ .share }}")
