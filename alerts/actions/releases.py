@@ -362,7 +362,7 @@ def prune(spec: ServerSpec, state: ServerState, fence: int | None = None) -> Non
 def forget_old(server: str) -> None:
     """History is kept for the last releases only; bytes that no kept release holds go with the rest."""
     state = state_of(server)
-    spared = {state.loaded_release_id, state.pinned_release_id}
+    spared = {state.loaded_release_id, state.pinned_release_id, state.offered_release_id}
     rows = Release.objects.filter(server=server).order_by("-pk")
     oldest = rows.values_list("pk", flat=True)[HISTORY : HISTORY + 1].first()
     if oldest is None:
