@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,8 +26,9 @@ def bundle_of(release: int, files: Mapping[str, str], **more: Any) -> Json:
 class ControlPlane:
     """``misbehave`` gets each request's path and answers it instead of us when it returns (status, headers, body)."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, certificate: tuple[str, str] | None = None) -> None:
         self.token = token
+        self._certificate = certificate
         self.offered: Json | None = None
         self.misbehave: Callable[[str], tuple[int, Mapping[str, str], bytes] | None] = lambda path: None
         self.asked: list[tuple[float, str, Mapping[str, str]]] = []
@@ -38,7 +40,7 @@ class ControlPlane:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Again on the same port, after ``stop``."""
@@ -56,6 +58,10 @@ class ControlPlane:
         ThreadingHTTPServer.allow_reuse_address = True
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
         self._server.daemon_threads = True
+        if self._certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self._certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 

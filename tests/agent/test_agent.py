@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.agent.conftest import TOKEN, Site, rules
-from tests.agent.plane import bundle_of
+from tests.agent.plane import ControlPlane, bundle_of
+from tests.servers.binaries import find, library_path
 from tests.servers.processes import eventually
 
 UP, DOWN, ODD = rules(Up="up == 1"), rules(Down="up == 0"), rules(Odd="up % 2 == 1")
@@ -267,6 +269,25 @@ def test_a_proxy_from_the_environment_is_not_used_unless_asked_for(site: Site):
     site.plane.asked.clear()
     site.start("--use-proxy", environment=proxied).expect("cannot be reached")
     assert site.plane.asked == []
+
+
+def test_the_control_plane_is_believed_by_its_certificate_only(site: Site, tmp_path: Path):
+    openssl = find("openssl")
+    paths = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=plane"]
+    options += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", paths[0], "-keyout", paths[1]]
+    environment = {**os.environ, **library_path(openssl)}
+    subprocess.run([openssl, "req", *options], check=True, capture_output=True, env=environment)
+    site.plane = ControlPlane(TOKEN, paths)
+    try:
+        offered = site.plane.offer(bundle_of(4, UP))
+        site.start().expect("cannot be trusted: self.signed certificate")
+        assert site.plane.asked == []
+        site.agent.stop()
+        site.start("--ca-file", paths[0])
+        site.plane.report_on(offered)
+    finally:
+        site.plane.stop()
 
 
 def test_an_answer_without_end_is_cut_off(site: Site):
