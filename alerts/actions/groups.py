@@ -11,7 +11,7 @@ from alerts.actions.lifecycle import bury, condemned, doomed, hold, raise_dead, 
 from alerts.actions.writing import expect, only, pick, refer, refuse, settle, writing
 from alerts.domain import validation
 from alerts.domain.errors import Finding, InvalidPolicy
-from alerts.models import AlertRule, Group, Membership, Namespace
+from alerts.models import AlertRule, Group, Membership, Namespace, PrometheusServer
 
 FIELDS = frozenset(("name", "namespace_id", "parent_id", "label_value", "description", "external_id"))
 FIXED = {"namespace_id": "/namespace", "label_value": "/label_value"}
@@ -95,7 +95,7 @@ def _descends(group: Group, ancestor: Group) -> bool:
 
 
 def delete(ids: Sequence[int], *, expected_version: int | None = None, dry_run: bool = False) -> list[int]:
-    """Children, targets and rules hold their group; a child deleted with it does not."""
+    """Children, targets, rules and servers that select it hold their group; a child deleted with it does not."""
     with writing(dry_run=dry_run) as write:
         rows = condemned(Group, ids, expected_version)
         hold(_holders(rows, living=True))
@@ -129,9 +129,11 @@ def _holders(rows: Sequence[Group], *, living: bool) -> list[Holder]:
     children = Group.objects.filter(parent__in=rows).exclude(pk__in=[row.pk for row in rows])
     memberships = Membership.objects.filter(group__in=rows)
     rules = AlertRule.objects.filter(group__in=rows)
+    choosy: list[tuple[int, str]] = []
     if living:
         children, rules = children.living(), rules.living()
         memberships = memberships.filter(target__deleted_at__isnull=True)
+        choosy = _selected_by(rows)
     return [
         *(Holder("group", *columns) for columns in children.order_by("name").values_list("id", "name")),
         *(
@@ -139,4 +141,24 @@ def _holders(rows: Sequence[Group], *, living: bool) -> list[Holder]:
             for columns in memberships.order_by("target__hostname").values_list("target_id", "target__hostname")
         ),
         *(Holder("alert-rule", *columns) for columns in rules.order_by("key").values_list("id", "key")),
+        *(Holder("prometheus-server", *columns) for columns in choosy),
     ]
+
+
+def _selected_by(rows: Sequence[Group]) -> list[tuple[int, str]]:
+    """The servers whose selectors name one of these groups."""
+    values: dict[str, set[str]] = {}
+    for namespace, value in Group.objects.filter(pk__in=[row.pk for row in rows]).values_list(
+        "namespace__name", "label_value"
+    ):
+        values.setdefault(namespace, set()).add(value)
+    choosy = PrometheusServer.objects.living().exclude(selector={}).order_by("name")
+    return [
+        (pk, name)
+        for pk, name, selector in choosy.values_list("pk", "name", "selector")
+        if any(values.get(namespace, set()).intersection(_named(said)) for namespace, said in selector.items())
+    ]
+
+
+def _named(said: Any) -> list[str]:
+    return said["not_in"] if isinstance(said, Mapping) else said

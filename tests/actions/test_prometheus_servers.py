@@ -269,3 +269,16 @@ def test_tokens_go_with_their_purged_server(db: None, root: Path) -> None:
     assert prometheus_servers.purge([eu.pk]) == [eu.pk]
     assert not ApiToken.objects.exists()
     assert Release.objects.filter(server="eu").count() == 1
+
+
+@pytest.mark.parametrize("selector", [{"site": ["mars"]}, {"site": {"not_in": ["mars"]}}])
+def test_a_group_that_a_selector_names_is_held_by_its_server(
+    world: SimpleNamespace, root: Path, selector: dict[str, Any]
+) -> None:
+    mars, saturn = (groups.create({"name": name, "namespace_id": world.site.pk}) for name in ("mars", "saturn"))
+    server = make("far", selector=selector)
+    with pytest.raises(Held) as error:
+        groups.delete([mars.pk, saturn.pk])
+    assert error.value.held_by == [{"type": "prometheus-server", "id": server.pk, "name": "far"}]
+    prometheus_servers.delete([server.pk])
+    groups.delete([mars.pk, saturn.pk])
