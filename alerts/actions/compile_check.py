@@ -68,9 +68,10 @@ def check_rules(topology: Topology, rows: Sequence[AlertRule], former_keys: Iter
     keys = {(row.kind, row.key) for row in rows} | set(former_keys)
     if not keys:
         return
-    known = _compile(topology, related.layers_around(keys))
+    recorded = {row.name or row.key for row in rows if row.kind == "recording"}
+    known = _compile(topology, related.layers_around(keys, recorded))
     plans = [plan for key_id, plan in known.items() if key_id in keys]
-    missing = _not_foreseen(plans)
+    missing = _not_foreseen(plans, recorded)
     if missing:
         further = related.layers_of(missing)
         known |= _compile(topology, {key_id: layers for key_id, layers in further.items() if key_id not in known})
@@ -136,11 +137,17 @@ def _compile(topology: Topology, by_key: Mapping[KeyId, Iterable[Layer]]) -> dic
     return {key_id: compile_key(topology, layers, how) for key_id, layers in by_key.items()}
 
 
-def _not_foreseen(plans: Iterable[KeyPlan]) -> Q:
-    """What these keys read beside what is noted of their queries: a series that a value names, and ALERTS."""
+def _not_foreseen(plans: Iterable[KeyPlan], recorded: Collection[str]) -> Q:
+    """What these keys read beside what is noted of their queries: a series that a value names, and ALERTS.
+
+    And who reads a recording that another layer of its key has named.
+    """
     read: set[str] = set()
     wanted = Q()
     for plan in plans:
+        names = {rule.name for rule in plan.rules if rule.kind == "recording"}.difference(recorded, (plan.key_id[1],))
+        if names:
+            wanted |= Q(metrics__metric__in=names)
         if plan.reads & recordings.ALERT_SERIES:
             wanted |= _alerts_read(plan)
         if plan.reads:

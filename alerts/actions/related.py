@@ -55,14 +55,9 @@ STATEMENT = """
           JOIN alerts_alertrule AS rule ON rule.key = noted.metric
          WHERE rule.kind = 'recording' AND rule.deleted_at IS NULL
         UNION
-        SELECT rule.kind, rule.key FROM called
-          JOIN alerts_rulemetric AS noted ON noted.metric = called.word
-          JOIN alerts_alertrule AS rule ON rule.id = noted.rule_id
-         WHERE called.kind = 'recording' AND rule.deleted_at IS NULL
-        UNION
         SELECT rule.kind, rule.key FROM alerts_rulemetric AS noted
           JOIN alerts_alertrule AS rule ON rule.id = noted.rule_id
-         WHERE noted.metric IN ({always}) AND rule.deleted_at IS NULL
+         WHERE noted.metric IN ({read}) AND rule.deleted_at IS NULL
     )
     SELECT rule.id FROM related
       JOIN alerts_alertrule AS rule ON rule.kind = related.kind AND rule.key = related.key
@@ -70,13 +65,20 @@ STATEMENT = """
 """
 
 
-def layers_around(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
-    """The living layers of these keys and of all that they may clash with, read, or be read by; by key."""
-    return of_few(keys) if len(keys) <= FEW_KEYS else of_many(keys)
+def layers_around(keys: Collection[KeyId], recorded: Collection[str] = ()) -> dict[KeyId, list[Layer]]:
+    """The living layers of these keys and of all that they may clash with, read, or be read by; by key.
+
+    Of what reads their recordings, that which reads them under their keys or the names ``recorded``.
+    """
+    return of_few(keys, recorded) if len(keys) <= FEW_KEYS else of_many(keys)
 
 
-def of_few(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
-    return _by_key(load_layers(_around(sorted(keys))))
+def of_few(keys: Collection[KeyId], recorded: Collection[str] = ()) -> dict[KeyId, list[Layer]]:
+    # Names as constants: joined, they would count as often as the average metric, which is read by most rules.
+    read = {ANY, *recorded, *(key for kind, key in keys if kind == "recording")}
+    if any(kind == "alerting" for kind, _ in keys):
+        read |= ALERT_SERIES
+    return _by_key(load_layers(_around(sorted(keys), sorted(read))))
 
 
 def of_many(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
@@ -129,14 +131,13 @@ def _parts(words: Collection[Any]) -> Iterator[list[Any]]:
         yield ordered[start : start + WORDS_AT_ONCE]
 
 
-def _around(keys: Collection[KeyId]) -> QuerySet[AlertRule]:
+def _around(keys: Collection[KeyId], read: Collection[str]) -> QuerySet[AlertRule]:
     by_kind = _by_kind(keys)
     own = " OR ".join(f"kind = %s AND key IN ({_places(names)})" for names in by_kind.values())
-    always = sorted({ANY} | (ALERT_SERIES if "alerting" in by_kind else set()))
     parameters = [word for kind, names in by_kind.items() for word in (kind, *names)]
-    statement = STATEMENT.format(own=own, always=_places(always))
+    statement = STATEMENT.format(own=own, read=_places(read))
     living: QuerySet[AlertRule] = AlertRule.objects.living()
-    return living.filter(pk__in=RawSQL(statement, [*parameters, *always]))  # noqa: S611  (only placeholders go in)
+    return living.filter(pk__in=RawSQL(statement, [*parameters, *read]))  # noqa: S611  (only placeholders go in)
 
 
 def _places(words: Collection[str]) -> str:
