@@ -13,6 +13,7 @@ import pytest
 from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from alerts.actions import lease
 from alerts.actions.lease import LeaseLost, held, take
@@ -50,9 +51,9 @@ def test_a_lease_that_somebody_holds_is_not_taken_whatever_this_host_thinks_of_t
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     somebody_else()
-    now = time.time()
-    for jump in (0, 36_000, -36_000):
-        monkeypatch.setattr(time, "time", lambda jump=jump: now + jump)
+    now = timezone.now()
+    for jump in (0 * HOUR, 10 * HOUR, -10 * HOUR):
+        monkeypatch.setattr(timezone, "now", lambda jump=jump: now + jump)
         assert take(SERVER) is None
 
 
