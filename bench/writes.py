@@ -22,7 +22,7 @@ GROUPS = 100
 
 
 def measure(*, tiny: bool = False) -> list[Result]:
-    few, many, rounds, writes, bulk = (20, 200, 2, 2, 50) if tiny else (1_000, 100_000, 6, 15, 10_000)
+    few, many, rounds, writes, bulk = (20, 200, 2, 2, 50) if tiny else (1_000, 100_000, 5, 12, 10_000)
     with postgresql() as url, installation(database=url):
         small, large = "bench", "bench_large"
         _create(large)
