@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -141,7 +142,16 @@ def broker_is_known(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
     scheme, found, _ = settings.CELERY_BROKER_URL.partition("://")
     if found and scheme in TRANSPORT_ALIASES:
-        return []
+        return _broker_is_verified(scheme, parse_qs(urlsplit(settings.CELERY_BROKER_URL).query))
     message = "CELERY_BROKER_URL is not the URL of a broker that Celery knows."  # it may hold a password
     hint = "Use redis://host:6379/0, or unset it: the worker polls then."
     return [Error(message, hint=hint, id="alerts.E018")]
+
+
+def _broker_is_verified(scheme: str, query: Mapping[str, list[str]]) -> Sequence[CheckMessage]:
+    """kombu verifies nothing unless it is told to."""
+    told = query.get("ssl_cert_reqs", ["required"] if "ssl_ca_certs" in query else [])
+    if scheme != "rediss" or told in (["required"], ["CERT_REQUIRED"]):
+        return []
+    message = "CELERY_BROKER_URL uses TLS, and the certificate is not looked at: anybody in between can be that Redis."
+    return [Warning(message, hint="Add ?ssl_cert_reqs=required to it.", id="alerts.W005")]

@@ -75,6 +75,8 @@ WRONG = {
     "no promtool": ("alerts.W001", {"PATH": "/nowhere"}),
     "debugging in public": ("alerts.W002", {"DEBUG": "1", "BASE_URL": "https://h"}),
     "every host": ("alerts.W003", {"ALLOWED_HOSTS": "*"}),
+    "TLS without a look at the certificate": ("alerts.W005", {"CELERY_BROKER_URL": "rediss://:secret@redis.example/0"}),
+    "TLS told not to look": ("alerts.W005", {"CELERY_BROKER_URL": "rediss://redis.example/0?ssl_cert_reqs=none"}),
     "no reload": ("alerts.W004", {"PROMETHEUS_RELOAD_ENABLED": "off"}),
 }
 
