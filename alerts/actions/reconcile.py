@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 
 from django.utils import timezone
 
 from alerts.actions import releases, servers, telemetry, wanted
-from alerts.actions.delivery import Problem, drift_problem, mismatches, problem, prometheus
+from alerts.actions.delivery import drift_problem, mismatches, problem, prometheus
 from alerts.actions.deploy import Outcome, deploy
-from alerts.adapters import read_back
+from alerts.adapters.deliverer import Seen
+from alerts.adapters.directory_delivery import failing_rules
 from alerts.adapters.prometheus import PrometheusError
 from alerts.adapters.server_spec import ServerSpec
 from alerts.models import DEFAULT_SERVER, Release, ServerState
@@ -20,26 +20,12 @@ logger = logging.getLogger(__name__)
 SHOWN = 20
 
 
-@dataclass
-class Drift:
-    """What differs: on disk, and in what Prometheus has loaded. ``unreachable``: why the latter is not known."""
-
-    on_disk: list[Problem] = field(default_factory=list)
-    loaded: list[Problem] = field(default_factory=list)
-    failing: list[Problem] = field(default_factory=list)
-    unreachable: str = ""
-
-    @property
-    def any(self) -> bool:
-        return bool(self.on_disk or self.loaded)
-
-
-def look(server: str = DEFAULT_SERVER) -> Drift:
+def look(server: str = DEFAULT_SERVER) -> Seen:
     """Compares disk and Prometheus with the release in force. Changes nothing."""
     spec = servers.spec(server)
     state = releases.state_of(server)
     release = state.loaded_release
-    drift = Drift()
+    drift = Seen()
     if spec.delivery == "agent":  # it looks, heals and reports
         return drift
     if release is None:
@@ -50,11 +36,7 @@ def look(server: str = DEFAULT_SERVER) -> Drift:
         loaded = prometheus(spec).rules()
         found = mismatches(spec, loaded, wanted.of_release(release))
         drift.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
-        failing = read_back.unhealthy(loaded, spec.rule_dir)
-        drift.failing = [
-            problem("evaluation_failed", rule.last_error, file=rule.file, group=rule.group, rule=rule.rule)
-            for rule in failing[:SHOWN]
-        ]
+        drift.failing = failing_rules(loaded, spec.rule_dir)[:SHOWN]
     except PrometheusError as error:
         drift.unreachable = str(error)
     return drift
@@ -92,7 +74,7 @@ def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
     return healed
 
 
-def _note_failing(release: Release, drift: Drift) -> None:
+def _note_failing(release: Release, drift: Seen) -> None:
     """Rules that Prometheus cannot evaluate are reported on the release (DESIGN 5)."""
     others = [warning for warning in release.warnings if warning.get("code") != "evaluation_failed"]
     warnings = [*others, *drift.failing]
