@@ -20,6 +20,7 @@ from tests.domain.oracle import Oracle, Rule, domains, scope_label
 from tests.promise.fleet import NAMESPACES, Labels, Sample, Watched, labels
 from tests.promise.plane import Plane
 from tests.promise.queries import MEANINGS, RECORDED, Query, meanings, recorded
+from tests.promise.sites import Site
 from tests.servers.processes import eventually
 
 SCOPE = "policy_scope"
@@ -31,13 +32,19 @@ def alert_labels(alert: Mapping[str, Any]) -> Labels:
 
 
 class Predictions:
-    """Everything the policy in force says, looked up once; compare as often as Prometheus needs."""
+    """Everything the policy in force says, looked up once; compare as often as Prometheus needs.
 
-    def __init__(self, plane: Plane, also: Iterable[Query] = ()) -> None:
+    ``site``: what it says for this one of several servers.
+    """
+
+    def __init__(self, plane: Plane, also: Iterable[Query] = (), site: Site | None = None) -> None:
         self.plane = plane
+        self.site = site
+        self.prometheus = site.prometheus if site else plane.prometheus
         self.meanings = {**MEANINGS, **meanings(also)}
         self.policy = policy.load()  # not the copy that effective is told from
         self.oracle = Oracle(self.policy)
+        self._loaded = policy.current().loaded
         self.rules = {host: self._rules_at(one) for host, one in plane.watched.items()}
         self.everywhere = self._union()
         self._together: dict[tuple[Any, ...], tuple[str, list[Sample]]] = {}
@@ -48,29 +55,43 @@ class Predictions:
     def _rules_at(self, one: Watched) -> list[Json]:
         """By API for targets; for series that no target has, the same action at their labels."""
         if one.known:
-            told = self.plane.effective(one.host)
+            told = self.plane.effective(one.host, self.site)
             assert labels(**told["position"]) == labels(**one.own)
         else:
-            told = effective.effective(Place(None, one.own))
+            told = self._told_at(one.own)
         found: list[Json] = told["rules"]
+        assert self._is_held(one.own) or not found, f"{one.own} is not held, but in force is {found}"
         keys = [(rule["kind"], rule["key"]) for rule in found]
         assert len(keys) == len(set(keys)), f"two rules of one key at {one.own}"
         return found
+
+    def _told_at(self, position: Mapping[str, str]) -> Json:
+        place = Place(None, dict(position), self._loaded)
+        return effective.effective(place, server=self.site.name if self.site else None)
+
+    def _is_held(self, position: Mapping[str, str]) -> bool:
+        return self.site is None or self.site.holds(self.policy.topology, position)
 
     def _union(self) -> dict[tuple[Any, ...], dict[str, Json]]:
         """The rules of all positions, by place and identity, then by expression. Layers' scopes give the positions."""
         found: dict[tuple[Any, ...], dict[str, Json]] = {}
         known = domains(self.policy)
+        selected = {self._label(name) for name in self.site.selector} if self.site else set()
+        positions: set[tuple[str, ...]] = set()
         for layers in self.oracle.keys.values():
             tested = {scope_label(self.policy.topology, layer.scope) or "target" for layer in layers}
-            tested |= {self._label(name) for layer in layers for name in layer.partition_by}
+            tested |= {self._label(name) for layer in layers for name in layer.partition_by} | selected
             # One host of each kind is enough: those with rules of their own, and one that nobody mentions.
             hosts = {layer.scope.value for layer in layers if layer.scope.level == "target"} | {UNHEARD_OF}
             values = {label: known[label] for label in sorted(tested) if label != "target"} | {"target": sorted(hosts)}
             for combination in product(*values.values()):
                 position = dict.fromkeys((*NAMESPACES, "target"), "") | dict(zip(values, combination, strict=True))
-                for rule in effective.effective(Place(None, position))["rules"]:
-                    found.setdefault(self._place_of(rule), {})[rule["expr"]] = rule
+                positions.add(tuple(position.values()))
+        for position_values in sorted(positions):
+            position = dict(zip((*NAMESPACES, "target"), position_values, strict=True))
+            rules = self._told_at(position)["rules"] if self._is_held(position) else ()
+            for rule in rules:
+                found.setdefault(self._place_of(rule), {})[rule["expr"]] = rule
         for rules in self.rules.values():
             for rule in rules:
                 assert rule["expr"] in found.get(self._place_of(rule), ()), f"only at a target: {rule}"
@@ -92,7 +113,7 @@ class Predictions:
         samples = list(one.samples())
         alerts: Counter[Labels] = Counter()
         series: Counter[Labels] = Counter()
-        for key_id in sorted(self.oracle.keys, reverse=True):  # recordings first
+        for key_id in sorted(self.oracle.keys, reverse=True) if self._is_held(position) else ():  # recordings first
             expected, found = self.oracle.rule(key_id, position), told.get(key_id)
             if expected is None:
                 assert found is None, f"muted or never written, but effective at {one.own}: {found}"
@@ -140,7 +161,7 @@ class Predictions:
     def _rule_differences(self) -> list[str]:
         loaded: Counter[tuple[Any, ...]] = Counter()
         found = []
-        for group in self.plane.prometheus.rules():
+        for group in self.prometheus.rules():
             for rule in group["rules"]:
                 own = frozenset(rule.get("labels", {}).items())
                 place = (PurePosixPath(group["file"]).name, group["name"], rule["type"], rule["name"], own)
@@ -152,7 +173,7 @@ class Predictions:
     def _alert_differences(self) -> list[str]:
         held: dict[str, Counter[Labels]] = {host: Counter() for host in self.plane.watched}
         together: Counter[Labels] = Counter()
-        for alert in self.plane.prometheus.alerts():
+        for alert in self.prometheus.alerts():
             host = alert["labels"].get("target", "")
             if self._is_aggregated(alert["labels"]):
                 together[alert_labels(alert)] += 1
@@ -182,7 +203,7 @@ class Predictions:
                 if rule["kind"] == "recording" or self._is_aggregated({"alertname": rule["name"]}):
                     continue
                 if rule["expr"] not in answers:
-                    answers[rule["expr"]] = self.plane.prometheus.query(rule["expr"])
+                    answers[rule["expr"]] = self.prometheus.query(rule["expr"])
                 for result in answers[rule["expr"]]:
                     if result["metric"].get("target", "") == host:
                         own = frozenset(result["metric"].items())
@@ -202,14 +223,14 @@ class Predictions:
                     meaning, threshold = self.meanings[query]
                     results = meaning(samples, threshold)
                 else:  # nobody watched is there
-                    results = {frozenset(result["metric"].items()) for result in self.plane.prometheus.query(expr)}
+                    results = {frozenset(result["metric"].items()) for result in self.prometheus.query(expr)}
                 found |= {_final(own, {**rule["labels"], "alertname": rule["name"]}) for own in results}
         return Counter(found)
 
     def _series_differences(self) -> list[str]:
         held = Counter(
             frozenset(pair for pair in result["metric"].items() if pair[0] != "__name__")
-            for result in self.plane.prometheus.query(RECORDED)
+            for result in self.prometheus.query(RECORDED)
         )
         expected: Counter[Labels] = Counter()
         for _, series in self.by_host.values():
@@ -225,7 +246,7 @@ class Predictions:
             return True
 
         eventually(kept, timeout=timeout, every=0.2, what=f"agreement ({what})")
-        self.plane.prometheus.wait_for_evaluation()
+        self.prometheus.wait_for_evaluation()
         kept()
 
 
