@@ -13,7 +13,7 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.actions import bulk_rules, policy, rules
+from alerts.actions import bulk_rules, compile_check, policy, rules
 from alerts.actions.errors import InvalidPolicy, PolicyConflict, PolicyError
 from alerts.actions.related import of_few, of_many
 from alerts.api.serializers.rules import AlertRule as Serializer
@@ -298,3 +298,17 @@ def test_few_and_many_keys_find_the_same_relations(world: SimpleNamespace) -> No
         }
         sizes.add(len(few))
     assert len(sizes) > 2
+
+
+def test_of_very_many_rules_promtool_still_blames_the_right_one(
+    world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile_check, "MANY", 4)
+    items = [
+        {"external_id": f"r{number}", "name": f"Many{number}", "query_template": f"up == {number}"}
+        for number in range(9)
+    ]
+    items[6]["query_template"] = "info(up) == 6"  # only promtool knows that it is not enabled
+    with pytest.raises(InvalidPolicy) as error:
+        bulk_rules.write_all(items)
+    assert [finding.pointer for finding in error.value.findings] == ["/rules/6/query_template"]
