@@ -21,11 +21,15 @@ from gunicorn.glogging import Logger
 
 from config_server import settings
 from config_server.logs import FORMATTERS
+from config_server.web_worker import LARGE_PATIENCE
 
 logger = logging.getLogger(__name__)
 COUNTS = settings.VAR_DIR / "web-metrics"
 
 limit_request_line = 8190
+worker_class = "config_server.web_worker.PatientWorker"
+keepalive = 5
+"""Seconds of silence between two requests, or between two pieces of one."""
 
 
 class Lines(Logger):
@@ -47,7 +51,7 @@ def refuse(client: socket, status: int, reason: str, message: str) -> None:
     body = Problem(status, HTTPStatus(status).name.lower(), message or reason).response().content
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {CONTENT_TYPE}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n" + ("Retry-After: 2\r\n" if status == 503 else "") + "\r\n"
     )
     util.write_nonblock(client, head.encode("latin-1") + body)
 
@@ -78,6 +82,11 @@ def post_worker_init(worker: Any) -> None:
     from alerts.actions import bundle_waiting
 
     bundle_waiting.make_room(worker.cfg.threads)
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """Who does not fetch the answer holds a thread, so not for ever."""
+    request.unreader.sock.settimeout(LARGE_PATIENCE)
 
 
 def child_exit(server: Any, worker: Any) -> None:

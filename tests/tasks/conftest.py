@@ -56,7 +56,7 @@ class Installation:
         web = self.run(
             [
                 *(sys.executable, "-m", "gunicorn", "-c", "python:config_server.gunicorn"),
-                *("--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"),
+                *("--bind", f"127.0.0.1:{port}", "--threads", "4"),
                 "config_server.wsgi",
             ],
             env=self.environment,

@@ -125,8 +125,6 @@ def _web(host: str, port: int, options: dict[str, Any]) -> list[str]:
         str(options["workers"]),
         "--threads",
         str(options["threads"]),
-        "--worker-class",
-        "gthread",
         "--graceful-timeout",
         "15",
         "--timeout",
