@@ -230,7 +230,7 @@ def _does_not(release: Release, state: ServerState, told: Mapping[str, Any]) -> 
     problems = problems or [problem(told["state"], "the agent does not say why")]
     if state.loaded_release_id == release.pk:
         # It was in force already: what fails now is keeping it so.
-        error = {"release": release.pk, "at": timezone.now().isoformat(), **problems[0]}
+        error = {**problems[0], "release": release.pk, "at": timezone.now().isoformat()}
         _note(state, failures=state.failures + 1, last_error=error)
         return
     release.timings = {**release.timings, **told.get("timings", {})}

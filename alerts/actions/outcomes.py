@@ -69,7 +69,7 @@ def record_failure(
             setattr(state, name, value)
         state.failures += 1
         state.retry_at = now + timedelta(seconds=retry_delay(state.failures))
-        state.last_error = {"release": release.pk, "at": now.isoformat(), **problems[0]}
+        state.last_error = {**problems[0], "release": release.pk, "at": now.isoformat()}
         state.checked_at = now
         releases.save_state(state)
     telemetry.note_release(release)

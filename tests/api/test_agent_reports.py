@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from django.contrib.auth.models import User
 from django.db import connections
+from django.test import Client
 from django.utils import timezone
 
-from alerts.actions import attempts, bundles, releases
+from alerts.actions import attempts, bundles, due, releases
 from alerts.actions.deploy import deploy
 from alerts.models import PrometheusServer, Release, ServerState
 from tests.api.conftest import Caller
@@ -137,6 +139,44 @@ def test_refusals_that_name_no_rule_leave_nothing_out(agent: Caller) -> None:
     now = releases.state_of("eu")
     assert bundles.refusals(now, wanted(FILES)) == []
     assert bundles.standing(now, wanted(FILES)) == release
+
+
+HOSTILE: dict[str, Any] = {
+    "release": ["x"],
+    "at": {},
+    "promtool": 5,
+    "hint": {"a": 1},
+    "group": {},
+    "rule_index": "1",
+    "by_agent": 0,
+    "rule": ["deep"],
+}
+
+
+def test_what_else_an_agent_says_about_a_problem_harms_nobody(agent: Caller, admin: Caller, settings: Any) -> None:
+    settings.PROMTOOL_PATH = None
+    release = offered()
+    error = {"code": "promtool_refused", "message": "<script>alert(1)</script>", **HOSTILE}
+    for outcome in ("rejected", "failed", "verified", "failed"):
+        report = told(release, outcome, errors=[error], warnings=[error], drift=[error])
+        assert agent.post("agent/report", report).json == {"applied": True}
+        last = state().last_error
+        assert last is None or last["release"] == release.pk
+        ServerState.objects.update(retry_at=timezone.now())
+        assert "eu" in [need.server for need in due.survey().due]
+        bundles.refusals(releases.state_of("eu"), wanted(FILES))
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    for page in (
+        "/servers",
+        "/servers/eu",
+        f"/releases/{release.pk}",
+        "/releases",
+        f"/admin/alerts/release/{release.pk}/change/",
+    ):
+        answer = client.get(page)
+        assert answer.status_code == 200, page
+        assert b"<script>alert" not in answer.content
 
 
 @pytest.mark.parametrize(

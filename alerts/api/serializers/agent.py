@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -20,6 +21,21 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["code", "message"],
     "properties": {"code": {"type": "string", "minLength": 1}, "message": {"type": "string", "minLength": 1}},
+}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int
+
+
+KEPT: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("code", "message", "hint", "file", "kind", "group", "rule"), _is_text),
+    **dict.fromkeys(("rule_index", "line"), _is_number),
+    "promtool": lambda value: isinstance(value, list) and all(map(_is_text, value)),
 }
 _NUMBER_OR_NULL = {"type": ["integer", "null"]}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
@@ -69,7 +85,13 @@ class _Object(serializers.Field):
 
 @extend_schema_field(PROBLEM_SCHEMA)
 class Problem(_Object):
+    """Workers, pages and metrics read these as they read our own: what they would not expect is left out."""
+
     required_texts = ("code", "message")
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        said = super().to_internal_value(data)
+        return {name: value for name, value in said.items() if name in KEPT and KEPT[name](value)}
 
 
 @extend_schema_field(REFUSAL_SCHEMA)
