@@ -301,8 +301,9 @@ def test_few_and_many_keys_find_the_same_relations(world: SimpleNamespace) -> No
 
 
 def test_of_very_many_rules_promtool_still_blames_the_right_one(
-    world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    world: SimpleNamespace, settings: Any, promtool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings.PROMTOOL_PATH = str(promtool)
     monkeypatch.setattr(compile_check, "MANY", 4)
     items = [
         {"external_id": f"r{number}", "name": f"Many{number}", "query_template": f"up == {number}"}
