@@ -10,6 +10,7 @@ import pytest
 
 from alerts.api.views.agent import LONGEST_WAIT
 from config_server.database import POOL
+from tests.docs.documents import ROOT
 from tests.production.conftest import Installation
 from tests.production.guide import GUIDE, body, type_block
 from tests.servers.postgresql import PostgreSQL
@@ -47,6 +48,13 @@ def test_the_proxy_waits_longer_than_any_agent() -> None:
     (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", body("nginx"))
     assert int(seconds) > LONGEST_WAIT
     assert f"{LONGEST_WAIT} s" in GUIDE.read_text("utf-8")
+
+
+def test_the_proxy_lets_go_of_idle_connections_before_the_web_server_does() -> None:
+    (seconds,) = re.findall(r"keepalive_timeout (\d+)s;", body("nginx"))
+    # Read, not imported: that module is gunicorn's, and changes what it is imported into.
+    (theirs,) = re.findall(r"^keepalive = (\d+)$", (ROOT / "config_server/gunicorn.py").read_text(), re.MULTILINE)
+    assert int(seconds) < int(theirs)
 
 
 def test_the_pool_is_as_large_as_the_guide_says() -> None:
