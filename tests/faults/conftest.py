@@ -1,0 +1,48 @@
+"""The fleet that the faults happen to."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.fleet import Fleet
+from tests.servers.postgresql import PostgreSQL
+from tests.servers.processes import Process
+from tests.servers.prometheus import PrometheusServer
+from tests.servers.redis import RedisServer
+
+
+@pytest.fixture
+def own_postgresql(server_folder: Path) -> Iterator[PostgreSQL]:
+    """One that keeps what it has confirmed, also when it is stopped at once."""
+    server = PostgreSQL(server_folder / "postgresql", synchronous_commit="on").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def fleet(
+    own_postgresql: PostgreSQL,
+    redis_server: RedisServer,
+    product_environment: dict[str, str],
+    start_prometheus: Callable[..., PrometheusServer],
+    prometheus_binaries: dict[str, object],
+    run_process: Callable[..., Process],
+    tmp_path: Path,
+) -> Fleet:
+    servers = {}
+    versions = list(prometheus_binaries)
+    for number, name in enumerate(("near-1", "near-2", "far")):
+        rule_dir = tmp_path / "servers" / name
+        rule_dir.mkdir(parents=True)
+        servers[name] = start_prometheus(rule_dir=rule_dir, version=versions[number % len(versions)])
+    environment = product_environment | {
+        "DATABASE_URL": own_postgresql.create_database("fleet"),
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "CELERY_BROKER_URL": redis_server.url(),
+        "PROMETHEUS_RULE_ROOTS": str(tmp_path / "servers"),
+    }
+    return Fleet(environment, tmp_path, servers, run_process).start()
