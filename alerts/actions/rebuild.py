@@ -37,7 +37,9 @@ def rebuild(server: str) -> Rebuilt:
     state = releases.state_of(server)
     release = state.pinned_release or state.loaded_release
     if release is None:
-        return Rebuilt(server, problem="it was never seen to hold a release; `manage.py sync` makes its first")
+        return Rebuilt(
+            server, problem=f"it was never seen to hold a release; `manage.py sync {server}` makes its first"
+        )
     missing = set(release.manifest.values()) - wanted.stored_contents(set(release.manifest.values())).keys()
     if missing:
         return Rebuilt(server, release.pk, problem=f"{len(missing)} of its files are no longer kept in the database")

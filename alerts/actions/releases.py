@@ -33,6 +33,7 @@ STATE_FIELDS = (
     "retry_at",
     "last_error",
     "checked_at",
+    "flavour",
     "prometheus_version",
     "promtool_version",
 )

@@ -8,6 +8,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from alerts.actions import servers
+from alerts.actions.errors import NotFound
+from alerts.adapters.server_spec import ServerSpec
 from config_server.doors import require_sound_settings
 
 
@@ -24,3 +27,12 @@ class PolicyCommand(BaseCommand):
             raise CommandError(
                 f"the database is not ready: {str(error).strip()} (run `manage.py migrate`, or `manage.py up`)"
             ) from error
+
+
+def the_server(name: str) -> ServerSpec:
+    """The living server of this name."""
+    try:
+        return servers.spec(name)
+    except NotFound as error:
+        known = ", ".join(spec.name for spec in servers.living()) or "none"
+        raise CommandError(f"there is no Prometheus server {name!r}; there are: {known}") from error

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from alerts.actions import effective, groups, rebuild, reconcile, rules, servers, targets
 from alerts.actions.deploy import deploy
@@ -35,6 +38,12 @@ def fleet(
     return world
 
 
+def run(*command: str) -> str:
+    printed = StringIO()
+    call_command(*command, stdout=printed, stderr=printed)
+    return printed.getvalue()
+
+
 def deploy_all() -> None:
     for spec in servers.enabled():
         delivered(deploy("test", server=spec.name))
@@ -51,6 +60,36 @@ def test_each_server_holds_just_the_rules_for_its_own_series(fleet: SimpleNamesp
     deploy_all()
     assert loaded_names(fleet.real["eu"]) == {"Down", "OnlyEurope"}
     assert loaded_names(fleet.real["us"]) == {"Down", "Slow"}
+
+
+def test_commands_are_about_the_server_that_is_named(fleet: SimpleNamespace) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    with pytest.raises(SystemExit):
+        run("plan", "eu")
+    assert "1 rules" in run("sync", "eu")
+    assert "no changes" in run("plan", "eu")
+    assert (loaded_names(fleet.real["eu"]), loaded_names(fleet.real["us"])) == ({"Down"}, set())
+    assert ServerState.objects.get(pk="eu").flavour == "prometheus"
+    with pytest.raises(CommandError, match="default is disabled"):
+        run("sync")
+    PrometheusServer.objects.filter(name="us").update(selector={})
+    assert "global.yml, on eu" in run("effective", "eu-1")
+    assert "global.yml, on us" in run("effective", "eu-1")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["sync", "plan", "rebuild"])
+def test_a_command_about_an_unknown_server_names_those_there_are(command: str) -> None:
+    with pytest.raises(CommandError, match="no Prometheus server 'nope'; there are: default"):
+        run(command, "nope")
+
+
+@pytest.mark.django_db
+def test_what_is_only_offered_to_an_agent_is_not_said_to_be_delivered(settings: Any) -> None:
+    settings.PROMTOOL_PATH = None
+    PrometheusServer.objects.create(name="far", url="http://127.0.0.1:9", delivery="agent")
+    with pytest.raises(CommandError, match="it is offered; the agent of far"):
+        run("sync", "far")
 
 
 def test_effective_says_what_the_server_evaluates_for_the_target(fleet: SimpleNamespace) -> None:

@@ -34,4 +34,6 @@ class Command(PolicyCommand):
             kept = "  (last good)" if rule["in_force"] == "last_good" else ""
             self.stdout.write(f"\n{rule['name']}  [{rule['severity'] or rule['kind']}]{waits}{kept}")
             self.stdout.write(f"  {rule['expr']}")
-            self.stdout.write(f"  from {rule['source']['scope']} (rule {rule['source']['rule_id']}), {rule['file']}")
+            where = f", on {', '.join(rule['servers'])}" if len(found["servers"]) > 1 else ""
+            source = rule["source"]
+            self.stdout.write(f"  from {source['scope']} (rule {source['rule_id']}), {rule['file']}{where}")

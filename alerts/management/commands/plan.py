@@ -6,17 +6,19 @@ from argparse import ArgumentParser
 from typing import Any
 
 from alerts.actions.plan import plan
-from alerts.management.policy_command import PolicyCommand
+from alerts.management.policy_command import PolicyCommand, the_server
+from alerts.models import DEFAULT_SERVER
 
 
 class Command(PolicyCommand):
     help = "What a deploy would change now. Exit code 2 when there is a difference, 0 when there is none."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("server", nargs="?", default=DEFAULT_SERVER, help="default: default")
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = plan()
+        found = plan(the_server(options["server"]).name)
         if options["format"] == "json":
             self.stdout.write(json.dumps(found, indent=2))
         else:

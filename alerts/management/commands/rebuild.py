@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 
 from alerts.actions import servers
 from alerts.actions.rebuild import rebuild
-from alerts.management.policy_command import PolicyCommand
+from alerts.management.policy_command import PolicyCommand, the_server
 
 
 class Command(PolicyCommand):
@@ -17,7 +17,8 @@ class Command(PolicyCommand):
         parser.add_argument("servers", nargs="*", metavar="server", help="default: every enabled one")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wanted = options["servers"] or [spec.name for spec in servers.enabled() if spec.delivery == "directory"]
+        named = [the_server(name).name for name in options["servers"]]
+        wanted = named or [spec.name for spec in servers.enabled() if spec.delivery == "directory"]
         failed = 0
         for done in map(rebuild, wanted):
             if done.problem:

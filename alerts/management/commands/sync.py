@@ -7,18 +7,23 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from alerts.actions.deploy import deploy_and_wait
-from alerts.management.policy_command import PolicyCommand
+from alerts.management.policy_command import PolicyCommand, the_server
+from alerts.models import DEFAULT_SERVER
 
 
 class Command(PolicyCommand):
-    help = "Compiles and deploys once. Exit code 1 when Prometheus does not hold the policy afterwards."
+    help = "Compiles and deploys once, to one server. Exit code 1 when Prometheus does not hold the policy afterwards."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("server", nargs="?", default=DEFAULT_SERVER, help="default: default")
         parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for another writer")
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        outcome = deploy_and_wait("sync", timeout=options["timeout"])
+        spec = the_server(options["server"])
+        if not spec.enabled:
+            raise CommandError(f"{spec.name} is disabled: nothing is delivered to it")
+        outcome = deploy_and_wait("sync", server=spec.name, timeout=options["timeout"])
         release = outcome.release
         if release is None:
             raise CommandError("another process is writing to this server; try again")
@@ -34,5 +39,7 @@ class Command(PolicyCommand):
             )
             for warning in release.warnings:
                 self.stderr.write(f"warning: {warning['message']}")
+        if spec.delivery == "agent" and release.state == "staged":
+            raise CommandError(f"it is offered; the agent of {spec.name} has not yet said what became of it")
         if not outcome.good:
             raise CommandError("; ".join(error["message"] for error in release.errors) or release.state)
