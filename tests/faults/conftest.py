@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import Process
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.redis import RedisServer
+from tests.servers.stand_in import StandIn
+from tests.tasks.conftest import Installation, make_installation  # noqa: F401
 
 
 @pytest.fixture
@@ -46,3 +49,16 @@ def fleet(
         "PROMETHEUS_RULE_ROOTS": str(tmp_path / "servers"),
     }
     return Fleet(environment, tmp_path, servers, run_process).start()
+
+
+@pytest.fixture
+def start_stand_in() -> Iterator[Callable[..., StandIn]]:
+    """Starts servers that load what they are told to, where many are needed: start_stand_in(rule_dir)."""
+    with ExitStack() as stack:
+
+        def start(rule_dir: Path, **options: object) -> StandIn:
+            server = StandIn(rule_dir, **options)  # type: ignore[arg-type]
+            stack.callback(server.stop)
+            return server
+
+        yield start
