@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from alerts.actions import bundles, releases, wanted
+from alerts.actions import bundles, releases, telemetry, wanted
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, refusal_problem
 from alerts.actions.lease import Lease
 from alerts.actions.outcomes import record_failure, record_success
+from alerts.actions.rebuild import put_back
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.prometheus import PrometheusError
 from alerts.adapters.promtool import PromtoolError, Refusal
+from alerts.adapters.release_store import StoreError
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.errors import Finding
 from alerts.domain.layers import KeyId
@@ -126,7 +128,21 @@ class Attempt:
         releases.prune(self.spec, self.state, self.lease.epoch)
 
     def _fail(self, outcome: str, problems: list[Problem]) -> None:
+        self._mend_disk(problems)
         record_failure(self.release, self.state, self.lease.guard, outcome=outcome, problems=problems)
+
+    def _mend_disk(self, problems: list[Problem]) -> None:
+        """Damaged files would keep Prometheus from starting, or start it without rules: the last good ones go back."""
+        good = releases.good_release(self.state)
+        if good is None or not releases.disk_drift(self.spec, good):
+            return
+        try:
+            put_back(self.spec, good, self.lease)
+        except StoreError as error:
+            problems.append(problem(error.code, f"release {good.pk} cannot be put back on disk: {error.message}"))
+        else:
+            logger.warning("release %s was put back on disk, to be loaded later", good.pk)
+            telemetry.note_healed(self.spec.name)
 
 
 def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> Blamed:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alerts.actions import releases, servers, wanted
+from alerts.actions import releases, servers
 from alerts.actions.delivery import rule_store
-from alerts.actions.lease import held
+from alerts.actions.lease import Lease, LeaseLost, held
 from alerts.adapters.release_store import StoreError
+from alerts.adapters.server_spec import ServerSpec
+from alerts.models import Release
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,36 @@ def rebuild(server: str) -> Rebuilt:
     if spec.delivery == "agent":
         return Rebuilt(server, problem="its agent does this by itself, from its own last good release or the server's")
     state = releases.state_of(server)
-    release = state.pinned_release or state.loaded_release
+    release = state.pinned_release or releases.good_release(state)
     if release is None:
         return Rebuilt(
             server, problem=f"it was never seen to hold a release; `manage.py sync {server}` makes its first"
         )
-    missing = set(release.manifest.values()) - wanted.stored_contents(set(release.manifest.values())).keys()
-    if missing:
-        return Rebuilt(server, release.pk, problem=f"{len(missing)} of its files are no longer kept in the database")
     with held(server) as lease:
         if lease is None:
             return Rebuilt(server, release.pk, problem="another process is delivering to it; try again")
-        store, contents = rule_store(spec), wanted.of_release(release).contents
         try:
-            store.prepare()
-            staged = store.stage(contents)
-            lease.renew()
-            store.activate(staged.content_hash)
+            rule_store(spec).prepare()
+            put_back(spec, release, lease)
         except StoreError as error:
             return Rebuilt(server, release.pk, problem=str(error))
-    return Rebuilt(server, release.pk, len(contents), release.rule_count, staged.content_hash)
+        except LeaseLost:
+            return Rebuilt(server, release.pk, problem="another process delivers to it since; it goes on")
+    return Rebuilt(server, release.pk, len(release.manifest), release.rule_count, release.content_hash)
+
+
+def put_back(spec: ServerSpec, release: Release, lease: Lease) -> None:
+    """A release's files in force on disk, and nothing else: the next start reads them. Raises StoreError, LeaseLost."""
+    contents = releases.contents(release.manifest, set(release.manifest))
+    if missing := len(release.manifest) - len(contents):
+        raise StoreError("contents_gone", f"{missing} of its files are no longer kept in the database")
+    store = rule_store(spec)
+    try:
+        lease.renew()
+        staged = store.stage(contents, lease.epoch)
+        lease.renew()
+        store.activate(staged.content_hash, lease.epoch)
+    except StoreError as error:
+        if error.code == "fenced_off":
+            raise LeaseLost(lease.server) from error
+        raise

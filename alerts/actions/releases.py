@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from alerts.actions.delivery import rule_store
@@ -16,7 +16,7 @@ from alerts.domain.compiled import KeyPlan
 from alerts.domain.layers import KeyId
 from alerts.domain.planner import DeployedRule, Plan
 from alerts.domain.renderer import RuleFile
-from alerts.models import DEFAULT_SERVER, CompiledKey, FileContent, PolicyState, Release, ServerState
+from alerts.models import DEFAULT_SERVER, CompiledKey, FileContent, PolicyState, PrometheusServer, Release, ServerState
 
 State = Release.State
 IN_FORCE = (State.VERIFIED, State.ACTIVE)
@@ -200,9 +200,22 @@ def contents(manifest: dict[str, str], names: set[str]) -> dict[str, bytes]:
     return {name: stored[manifest[name]] for name in names if manifest[name] in stored}
 
 
+def good_release(state: ServerState) -> Release | None:
+    """The release in force. Where that is not known, since the server moved: the last that it was seen to hold."""
+    if state.loaded_release is not None:
+        return state.loaded_release
+    seen = Release.objects.filter(server=state.name, verified_at__isnull=False)
+    namesakes = PrometheusServer.objects.filter(name=state.name)
+    gone = namesakes.aggregate(at=Max("deleted_at"))["at"]
+    made = namesakes.filter(deleted_at__isnull=True).exclude(name=DEFAULT_SERVER).aggregate(at=Max("created_at"))["at"]
+    for since in (gone, made):  # what another server of this name held is not this one's
+        seen = seen.filter(verified_at__gt=since) if since is not None else seen
+    return seen.order_by("-verified_at").first()
+
+
 def last_good(state: ServerState) -> dict[str, bytes]:
-    """The files of the release in force, from the database; none before the first."""
-    release = state.loaded_release
+    """The files to go back to, from the database; none before the first good ones."""
+    release = good_release(state)
     return contents(release.manifest, set(release.manifest)) if release is not None else {}
 
 
