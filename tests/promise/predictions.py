@@ -121,7 +121,7 @@ class Predictions:
             static = self._compared(key_id, expected, found, one)
             if key_id[0] == "recording":
                 assert static is not None, f"{expected} should be effective at {one.own}"
-                own, value = recorded(samples)
+                own, value = recorded(samples, expected.query)
                 final = _final(own, static)
                 samples.append((RECORDED, final, value))
                 series[final] += 1

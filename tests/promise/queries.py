@@ -34,10 +34,11 @@ def _cpu_sum(samples: Sequence[Sample], threshold: float) -> set[Labels]:
     return {_only(found[0][0], "target")} if sum(value for _, value in found) > threshold else set()
 
 
-def recorded(samples: Sequence[Sample]) -> tuple[Labels, float]:
-    """What the recording's query yields."""
+def recorded(samples: Sequence[Sample], query: str) -> tuple[Labels, float]:
+    """What a recording's query yields."""
     found = _of(samples, "cpu")
-    return _only(found[0][0], "target", *NAMESPACES), max(value for _, value in found)
+    kept = ("target", *NAMESPACES) if query == RECORDING.template else ("target",)
+    return _only(found[0][0], *kept), max(value for _, value in found)
 
 
 def _while_disk(samples: Sequence[Sample], threshold: float) -> set[Labels]:
@@ -96,6 +97,7 @@ AGGREGATED = [
 
 READING = Query(f"{RECORDED} > {{{{ .t }}}}", above(RECORDED))
 RECORDING = Query(f"max by (target, {', '.join(NAMESPACES)}) (cpu)")
+RECORDING_BY_TARGET = Query("max by (target) (cpu)")
 
 THRESHOLDS = (1, 3, 5, 7)
 

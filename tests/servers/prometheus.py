@@ -33,6 +33,7 @@ class PrometheusServer:
         interval: str = "1s",
         lifecycle: bool = True,
         resend_delay: str = "1s",
+        external_labels: Mapping[str, str] | None = None,
         flags: Sequence[str] = (),
     ) -> None:
         self.binaries = binaries
@@ -48,6 +49,7 @@ class PrometheusServer:
         self.scrape_configs = [*jobs, *scrape_configs]
         self.alertmanagers = list(alertmanagers)
         self.resend_delay = resend_delay
+        self.external_labels = dict(external_labels or {})
         self.flags = [*(["--web.enable-lifecycle"] if lifecycle else []), *flags]
         self.address = "127.0.0.1:0"
         self._process: Process | None = None
@@ -62,6 +64,7 @@ class PrometheusServer:
                 "scrape_interval": self.interval,
                 "scrape_timeout": self.interval,
                 "evaluation_interval": self.interval,
+                "external_labels": self.external_labels,
             },
             "rule_files": self.rule_files,
             "scrape_configs": self.scrape_configs,
