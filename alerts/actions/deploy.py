@@ -50,12 +50,14 @@ def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -
 
     One that is not enabled keeps what it has.
     """
-    spec = servers.spec(server)
-    if not spec.enabled:
+    if not servers.spec(server).enabled:
         return Outcome(releases.state_of(server).loaded_release)
     with about(server=server), held(server) as lease:
         if lease is None:
             return Outcome(None)
+        spec = servers.spec(server)  # as it is now: who moves it from here on takes the lease away
+        if not spec.enabled:
+            return Outcome(releases.state_of(server).loaded_release)
         try:
             return _deploy(spec, trigger, lease, force)
         except LeaseLost:

@@ -134,5 +134,5 @@ def _as_offered(state: Mapping[str, Any]) -> Mapping[str, Any]:
         **state,
         "loaded_release": offered,
         "loaded_release__content_hash": state["offered_release__content_hash"],
-        "loaded_revision": max(state["loaded_revision"], state["offered_release__revision"]),
+        "loaded_revision": state["offered_release__revision"],
     }

@@ -66,6 +66,7 @@ def update(
             write.update(row, changed)
         if changed & PLACE:
             refuse_taken([row])
+        if changed & PLACE or ("enabled" in changed and row.enabled):
             _forget(row.name)
     return row
 
@@ -99,7 +100,8 @@ def _objections(row: PrometheusServer) -> list[Finding]:
 
 
 def _forget(name: str) -> None:
-    """What a server of this name was last seen to hold says nothing about where it is now.
+    """What a server of this name was last seen to hold says nothing about where it is now, nor about what others did
+    while nobody looked after it.
 
     Whoever is delivering to the old place finds the lease gone. Its epoch stays: it only ever grows.
     """
@@ -120,6 +122,7 @@ def restore(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
         rows = raise_dead(write, PrometheusServer, ids)
         for row in rows:
             refuse(_objections(row))
+            _forget(row.name)
         refuse_taken(rows)
     return list(dict.fromkeys(ids))
 

@@ -92,7 +92,7 @@ def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | Non
     answer_pending(pending, wanted)
     if release is not None and release.last_good != last_good_json(wanted):
         release.last_good = last_good_json(wanted)
-        release.save()
+        release.save(update_fields=["last_good"])
     if state.pinned_release is None and state.loaded_revision < wanted.revision:
         state.loaded_revision = wanted.revision
         save_state(state)
@@ -391,6 +391,7 @@ def forget_old(server: str) -> None:
 
 
 def mark_verified(release: Release) -> None:
-    """Somebody else reloaded Prometheus, and it was seen to hold this release now."""
-    release.state, release.verified_at = State.VERIFIED, timezone.now()
-    release.save(update_fields=["state", "verified_at"])
+    """Somebody else reloaded Prometheus, and it was seen to hold this release; unless a newer one is in force now."""
+    now = timezone.now()
+    if Release.objects.filter(pk=release.pk, state=State.ACTIVE).update(state=State.VERIFIED, verified_at=now):
+        release.state, release.verified_at = State.VERIFIED, now

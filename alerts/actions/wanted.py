@@ -75,8 +75,7 @@ _rendered: dict[tuple[object, Region], Rendered] = {}
 
 def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server: str) -> WantedSet:
     """What the policy says now. Keys that do not compile, or that promtool ``refused``, stay as last compiled."""
-    spec = servers.spec(server)
-    current = policy.current(spec.layout)
+    spec, current = _at_one_moment(server)
     kept, view = kept_keys(current, spec, refused or {})
     rules: Sequence[CompiledRule] = view.rules
     if kept:
@@ -85,6 +84,16 @@ def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server
         rules = [rule for key_id in others for rule in view.rules_of(key_id)]
         rules += [rule for key in kept for rule in key.rules]
     return _rendered_set(current, view, rules, kept)
+
+
+def _at_one_moment(server: str) -> tuple[ServerSpec, CurrentPolicy]:
+    """A server, and the policy when it was like that: an edit of its selector is a revision, too."""
+    spec = servers.spec(server)
+    while True:
+        current = policy.current(spec.layout)
+        before, spec = spec, servers.spec(server)
+        if spec == before:
+            return spec, current
 
 
 def _rendered_set(
