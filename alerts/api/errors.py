@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -136,7 +137,7 @@ _FRAMEWORK_CODES = {
 
 def _from_rest_framework(exc: drf.APIException) -> Problem:
     if isinstance(exc, drf.ValidationError):
-        entries = tuple(serializer_entries(exc.detail))[:MAX_ENTRIES]
+        entries = tuple(islice(serializer_entries(exc.detail), MAX_ENTRIES))
         first = entries[0] if entries else {"pointer": "", "message": "the request is not valid"}
         return Problem(400, "invalid", f"{first['pointer'] or 'body'}: {first['message']}", entries)
     headers = {"WWW-Authenticate": REALM} if exc.status_code == 401 else {}

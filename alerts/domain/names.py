@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any
 
 from alerts.domain.errors import Finding
 from alerts.domain.layers import Topology
 
 LONGEST_NAME = 255
+MOST_STRANGE = 20
+"""Unknown fields of one object that are told; a large body can hold a million."""
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -34,6 +38,13 @@ def reserved_labels(topology: Topology) -> dict[str, str]:
     reserved["alertname"] = "Prometheus sets it to the rule's name"
     reserved["severity"] = "it carries the resolved severity"
     return reserved
+
+
+def unknown_fields(said: Iterable[Any], known: Collection[str], pointer: str) -> list[Finding]:
+    """The objections to the first of an object's fields that are not known."""
+    hint = f"known are: {', '.join(known)}"
+    strange = islice((field for field in said if field not in known), MOST_STRANGE)
+    return [Finding("unknown_field", f"unknown field {shown(field)}", below(pointer, field), hint) for field in strange]
 
 
 def check_text(value: Any, pointer: str = "", *, longest: int | None = None, layout: bool = False) -> Finding | None:

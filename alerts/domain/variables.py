@@ -30,7 +30,7 @@ import re2
 from alerts.domain.durations import format_duration, parse_duration
 from alerts.domain.errors import Finding, InvalidPolicy
 from alerts.domain.layers import Variable
-from alerts.domain.names import LONGEST_NAME, below, check_text, json_type, shown
+from alerts.domain.names import LONGEST_NAME, below, check_text, json_type, shown, unknown_fields
 
 TYPES = ("number", "duration", "string", "regex", "bool", "enum")
 FIELDS = ("name", "type", "default", "min", "max", "values", "unit", "description")
@@ -230,9 +230,7 @@ def _variable(item: Any, place: str, findings: list[Finding]) -> Variable | None
     def object_to(field: str, code: str, message: str, hint: str = "") -> None:
         findings.append(Finding(code, message, below(place, field), hint))
 
-    for field in item:
-        if field not in FIELDS:
-            object_to(field, "unknown_field", f"unknown field {shown(field)}", f"known are: {', '.join(FIELDS)}")
+    findings += unknown_fields(item, FIELDS, place)
     name, kind = item.get("name"), item.get("type")
     if not isinstance(name, str) or not is_variable_name(name):
         object_to(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -127,3 +128,29 @@ def test_a_body_may_have_sixteen_mebibytes_here(admin: Caller) -> None:
 def test_a_body_of_nothing_but_values_is_not_read(admin: Caller, raw: bytes) -> None:
     body = b'{"rules": [' + raw * (parsers.MAX_VALUES + 1) + b"1]}"
     assert admin.post(BULK, raw=body).status == 413
+
+
+STRANGE = b"{" + b",".join(b'"%x":1' % number for number in range(300_000)) + b"}"
+
+
+def rule_with(name: bytes) -> bytes:
+    return b'{"external_id": "a", "name": "a", "query_template": "up", "%s": %s}' % (name, STRANGE)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b'{"rules": [' + b"1," * 300_000 + b"1]}", id="too many, none a rule"),
+        pytest.param(b'{"rules": [' + STRANGE + b"]}", id="a rule of unknown fields"),
+        pytest.param(b'{"rules": [' + rule_with(b"config") + b"]}", id="a config of unknown fields"),
+        pytest.param(b'{"rules": [' + rule_with(b"default_config") + b"]}", id="a default config of unknown fields"),
+        pytest.param(b'{"rules": [' + b'"\\u0000",' * 300_000 + b"1]}", id="texts that cannot be stored"),
+        pytest.param(b'{"rules": [' + b"{}," * 9_000 + b"{}]}", id="rules that say nothing"),
+    ],
+)
+def test_a_large_body_of_faults_takes_little_more_than_reading_it(admin: Caller, raw: bytes) -> None:
+    start = time.process_time()
+    answer = admin.post(BULK, raw=raw)
+    assert time.process_time() - start < 6  # to list them all took a minute, and 2 GB
+    assert answer.status == 400
+    assert len(answer.content) < 100_000

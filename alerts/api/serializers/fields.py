@@ -5,6 +5,7 @@ Shapes are judged here; what a policy *means* is judged by the domain, for every
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -12,6 +13,9 @@ from rest_framework import serializers
 
 MAX_ID = 2**63 - 1
 MAX_INT = 2**31 - 1
+MOST_FAULTY = 200
+MOST_STRANGE = 20
+"""Faulty items of one list, unknown fields of one object that are told. A body can hold a million."""
 
 
 class Text(serializers.CharField):
@@ -63,11 +67,29 @@ class Choice(serializers.ChoiceField):
 
 
 class Many(serializers.ListField):
-    """A list of at most ``max_length`` items."""
+    """A list of at most ``max_length`` items, counted before any is looked at; of many faults the first are told."""
 
     def __init__(self, child: serializers.Field, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 1000)
         super().__init__(child=child, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().to_internal_value(data)
+
+    def run_child_validation(self, data: Any) -> list[Any]:
+        values, faults = [], dict[Any, Any]()
+        for place, item in enumerate(data):
+            try:
+                values.append(self.child.run_validation(item))
+            except serializers.ValidationError as exc:
+                faults[place] = exc.detail
+                if len(faults) >= MOST_FAULTY:
+                    break
+        if faults:
+            raise serializers.ValidationError(faults)
+        return values
 
 
 class Json(serializers.Field):
@@ -146,7 +168,8 @@ class StrictSerializer(serializers.Serializer):
         if not isinstance(data, dict):
             raise serializers.ValidationError("Must be an object.", code="invalid")
         unknown = serializers.ErrorDetail("There is no such field.", code="unknown_field")
-        faults: dict[str, Any] = {name: [unknown] for name in data if name not in self.fields}
+        strange = (name for name in data if name not in self.fields)
+        faults: dict[str, Any] = {name: [unknown] for name in islice(strange, MOST_STRANGE)}
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as exc:

@@ -8,7 +8,16 @@ from typing import Any
 from alerts.domain.durations import parse_duration
 from alerts.domain.errors import Finding, InvalidPolicy
 from alerts.domain.layers import Kind, Topology, Variable
-from alerts.domain.names import LONGEST_NAME, below, check_text, is_label_name, json_type, reserved_labels, shown
+from alerts.domain.names import (
+    LONGEST_NAME,
+    below,
+    check_text,
+    is_label_name,
+    json_type,
+    reserved_labels,
+    shown,
+    unknown_fields,
+)
 from alerts.domain.template_text import read
 from alerts.domain.templating import check_text_template
 from alerts.domain.variables import LONGEST_VALUE, MOST_VARIABLES, check_value, is_variable_name, undeclared
@@ -40,15 +49,12 @@ def check_config(
     """
     if not isinstance(config, Mapping):
         return [Finding("type", f"must be an object, not {json_type(config)}", pointer)]
-    findings: list[Finding] = []
+    findings = unknown_fields(config, CONFIG_FIELDS, pointer)
     for name, value in config.items():
         place = below(pointer, name)
-        if name not in CONFIG_FIELDS:
-            hint = f"known are: {', '.join(CONFIG_FIELDS)}"
-            findings.append(Finding("unknown_field", f"unknown field {shown(name)}", place, hint))
-        elif value is None:
+        if name not in CONFIG_FIELDS or value is None:
             continue
-        elif kind == "recording" and name in ALERTING_FIELDS and value != {}:
+        if kind == "recording" and name in ALERTING_FIELDS and value != {}:
             findings.append(Finding("not_for_recording", f"a recording rule has no {name}", place, "remove it"))
         elif name in DURATION_FIELDS:
             findings += _check_duration(name, value, place)

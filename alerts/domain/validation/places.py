@@ -9,7 +9,16 @@ from typing import Any
 
 from alerts.domain.errors import Finding
 from alerts.domain.layers import Topology
-from alerts.domain.names import LONGEST_NAME, below, check_name, check_text, is_label_name, json_type, shown
+from alerts.domain.names import (
+    LONGEST_NAME,
+    below,
+    check_name,
+    check_text,
+    is_label_name,
+    json_type,
+    shown,
+    unknown_fields,
+)
 
 from .config import LONGEST_LABEL, MOST_LABELS
 
@@ -155,16 +164,7 @@ def _check_endpoint(endpoint: Any, place: str) -> list[Finding]:
     """``path`` is /metrics and ``scheme`` http where they are left out."""
     if not isinstance(endpoint, Mapping):
         return [Finding("type", f"must be an object, not {json_type(endpoint)}", place)]
-    findings = [
-        Finding(
-            "unknown_field",
-            f"unknown field {shown(field)}",
-            below(place, field),
-            f"known are: {', '.join(ENDPOINT_FIELDS)}",
-        )
-        for field in endpoint
-        if field not in ENDPOINT_FIELDS
-    ]
+    findings = unknown_fields(endpoint, ENDPOINT_FIELDS, place)
     findings += _name(endpoint.get("job", ""), below(place, "job"))
     port = endpoint.get("port")
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65_535:
