@@ -62,3 +62,8 @@ def start_stand_in() -> Iterator[Callable[..., StandIn]]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def own_database(own_postgresql: PostgreSQL) -> str:
+    return own_postgresql.create_database("own")
