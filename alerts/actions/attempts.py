@@ -124,7 +124,7 @@ class Attempt:
         seen = {**_seen(delivery), "promtool_version": promtool_version() or ""}
         record_success(self.release, self.state, self.lease.guard, verified=read_back, **seen)
         if read_back:
-            releases.remember_compiled(self.release, self.wanted)
+            releases.remember_compiled(self.release, self.wanted, self.lease.guard)
         releases.prune(self.spec, self.state, self.lease.epoch)
 
     def _fail(self, outcome: str, problems: list[Problem]) -> None:

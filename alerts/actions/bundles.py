@@ -35,16 +35,18 @@ LIFE_IS_NOTED_EVERY = timedelta(seconds=15)
 # --- offering ---------------------------------------------------------------------------------------------------------
 
 
-def standing(state: ServerState, wanted: WantedSet) -> Release | None:
+def standing(state: ServerState, wanted: WantedSet, guard: Guard) -> Release | None:
     """The offered release, when it has this very content: there is nothing new to offer.
 
-    It then stands for the newer revision too; once verified, how its keys were compiled is remembered.
+    It then stands for the newer revision too; once verified, how its keys were compiled is remembered. ``guard`` raises
+    when somebody else writes here now.
     """
     offered = _offered(state)
     if offered is None or offered.content_hash != wanted.content_hash or refusals(state, wanted):
         return None
     moved = offered.revision < wanted.revision and state.pinned_release_id is None
     with transaction.atomic():
+        guard()
         row = _locked(state.name)
         if row.offered_release_id != offered.pk:
             return None
@@ -56,7 +58,7 @@ def standing(state: ServerState, wanted: WantedSet) -> Release | None:
         row.save(update_fields=["loaded_revision", "retry_at", "wanted_revision", "checked_at"])
     offered.refresh_from_db(fields=["revision", "state"])
     if is_loaded and offered.state == State.VERIFIED:
-        releases.remember_compiled(offered, wanted)
+        releases.remember_compiled(offered, wanted, guard)
     return offered
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db import transaction
 
 from alerts.actions.compile_check import promtool
 from alerts.actions.lease import Lease, LeaseLost
@@ -92,7 +93,9 @@ class ReleaseJournal:
 
     def entered(self, state: Entered) -> None:
         self.release.state = state
-        self.release.save()
+        with transaction.atomic():
+            self.lease.guard()
+            self.release.save()
 
     def took(self, step: str, seconds: float) -> None:
         self.release.timings[step] = round(self.release.timings.get(step, 0.0) + seconds, 4)

@@ -102,13 +102,17 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
     drift = releases.disk_drift(spec, state.loaded_release)
     lease.renew()  # who slept while compiling writes nothing from here on
     if spec.delivery == "agent":
-        if (offered := bundles.standing(state, wanted_set)) is not None:
+        if (offered := bundles.standing(state, wanted_set, lease.guard)) is not None:
             releases.answer_pending(pending, wanted_set)
             return Outcome(offered)
     elif not force and not drift and releases.holds(state, wanted_set):
         with transaction.atomic():
             lease.guard()
-            return Outcome(releases.note_unchanged(state, wanted_set, pending))
+            unchanged = releases.note_unchanged(state, wanted_set, pending)
+        if unchanged is not None and unchanged.state == State.VERIFIED:
+            # Whoever delivered it may have died before this.
+            releases.remember_compiled(unchanged, wanted_set, lease.guard)
+        return Outcome(unchanged)
     if state.loaded_revision > wanted_set.revision and state.pinned_release is None:
         # An older state never goes over a newer one.
         return Outcome(state.loaded_release)

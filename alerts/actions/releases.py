@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
@@ -308,29 +310,35 @@ def supersede_others(release: Release) -> None:
     )
 
 
-_remembered: dict[tuple[str, KeyId], KeyPlan] = {}
+_remembered: dict[str, dict[KeyId, KeyPlan]] = {}
+"""By server: the plans that this process knows to be written down."""
 
 
-def remember_compiled(release: Release, wanted: WantedSet) -> None:
-    """Keeps how each key was compiled, for the day it compiles no more. Only keys that changed are written."""
+def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], object]) -> None:
+    """Keeps how each key was compiled, for the day it compiles no more. Only keys that changed are written.
+
+    ``guard`` raises when somebody else writes to this server now.
+    """
     if wanted.current is None:
         return
     plans = wanted.current.compiled.plans
     kept = {(key.kind, key.key) for key in wanted.kept}
-    fresh = {
-        key_id: plan
-        for key_id, plan in plans.items()
-        if key_id not in kept and _remembered.get((release.server, key_id)) is not plan
-    }
+    known = _remembered.get(release.server)
+    good = {key_id: plan for key_id, plan in plans.items() if key_id not in kept}
+    fresh = {key_id: plan for key_id, plan in good.items() if known is None or known.get(key_id) is not plan}
+    if known is not None and not fresh and known.keys() == good.keys():
+        return
+    rows = []
     if fresh:
         stored = _stored_payloads(release.server, fresh.keys() if len(fresh) <= 200 else None)
-        rows = []
         for key_id, plan in fresh.items():
             payload = [compiled_json.to_json(rule) for rule in plan.rules]
             if stored.get(key_id) != payload:
                 rows.append(
                     CompiledKey(server=release.server, kind=key_id[0], key=key_id[1], release=release, payload=payload)
                 )
+    with transaction.atomic():
+        guard()
         CompiledKey.objects.bulk_create(
             rows,
             update_conflicts=True,
@@ -338,8 +346,8 @@ def remember_compiled(release: Release, wanted: WantedSet) -> None:
             update_fields=["release", "payload"],
             batch_size=200,
         )
-        _remembered.update({(release.server, key_id): plan for key_id, plan in fresh.items()})
-    _forget_gone(release.server, plans.keys() | kept)
+        _forget_gone(release.server, plans.keys() | kept)
+    _remembered[release.server] = good
 
 
 def _stored_payloads(server: str, keys: Any) -> dict[KeyId, Any]:

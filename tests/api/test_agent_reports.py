@@ -16,7 +16,7 @@ from alerts.actions import attempts, bundles, due, releases
 from alerts.actions.deploy import deploy
 from alerts.models import PrometheusServer, Release, ServerState
 from tests.api.conftest import Caller
-from tests.api.offers import FILES, offered, release_of, state, told, wanted
+from tests.api.offers import FILES, nobody, offered, release_of, state, told, wanted
 from tests.api.test_access import everything
 
 State = Release.State
@@ -127,7 +127,7 @@ def test_what_the_agents_promtool_refuses_is_left_out_the_next_time(agent: Calle
         ("global.yml", "global", 2, "X", "bad", 7),
         ("global.yml", "global", 3, "X", "bad", 7),
     ]
-    assert bundles.standing(now, wanted(FILES)) is None, "not offered again as it is"
+    assert bundles.standing(now, wanted(FILES), nobody) is None, "not offered again as it is"
     assert bundles.refusals(now, wanted({"global.yml": b"groups: [] # other\n"})) == []
     ServerState.objects.update(promtool_version="3.6.0")
     assert bundles.refusals(releases.state_of("eu"), wanted(FILES)) == [], "another promtool may think otherwise"
@@ -138,7 +138,7 @@ def test_refusals_that_name_no_rule_leave_nothing_out(agent: Caller) -> None:
     agent.post("agent/report", told(release, "rejected", refusals=[{"message": "bad"}]))
     now = releases.state_of("eu")
     assert bundles.refusals(now, wanted(FILES)) == []
-    assert bundles.standing(now, wanted(FILES)) == release
+    assert bundles.standing(now, wanted(FILES), nobody) == release
 
 
 HOSTILE: dict[str, Any] = {
@@ -227,14 +227,14 @@ def test_what_a_report_is_about_must_be_said(agent: Caller, missing: str) -> Non
 
 def test_content_that_is_offered_already_stands_for_newer_revisions(agent: Caller) -> None:
     release = offered()
-    assert bundles.standing(releases.state_of("eu"), wanted(FILES, revision=7)) == release
+    assert bundles.standing(releases.state_of("eu"), wanted(FILES, revision=7), nobody) == release
     assert (Release.objects.get(pk=release.pk).revision, state().loaded_revision) == (7, 0)
     agent.post("agent/report", told(release))
     assert state().loaded_revision == 7
-    assert bundles.standing(releases.state_of("eu"), wanted(FILES, revision=9)) == release
+    assert bundles.standing(releases.state_of("eu"), wanted(FILES, revision=9), nobody) == release
     assert state().loaded_revision == 9
     assert state().retry_at is None
-    assert bundles.standing(releases.state_of("eu"), wanted({"other.yml": b""}, revision=9)) is None
+    assert bundles.standing(releases.state_of("eu"), wanted({"other.yml": b""}, revision=9), nobody) is None
 
 
 def test_the_same_content_is_not_offered_under_another_number(agent: Caller) -> None:
