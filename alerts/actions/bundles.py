@@ -45,6 +45,7 @@ def standing(state: ServerState, wanted: WantedSet, guard: Guard) -> Release | N
     if offered is None or offered.content_hash != wanted.content_hash or refusals(state, wanted):
         return None
     moved = offered.revision < wanted.revision and state.pinned_release_id is None
+    releases.keep_contents(wanted)
     with transaction.atomic():
         guard()
         row = _locked(state.name)

@@ -19,6 +19,7 @@ def keep_house() -> dict[str, int]:
     before = Release.objects.count()
     for server in list(Release.objects.order_by("server").values_list("server", flat=True).distinct()):
         releases.forget_old(server)
+    releases.forget_contents()
     answers, _ = IdempotencyRecord.objects.filter(created_at__lt=now - ANSWERS_KEPT_FOR).delete()
     sessions, _ = Session.objects.filter(expire_date__lt=now).delete()
     return {"releases": max(0, before - Release.objects.count()), "answers": answers, "sessions": sessions}

@@ -25,7 +25,6 @@ IN_FORCE = (State.VERIFIED, State.ACTIVE)
 UNFINISHED = (State.STAGED, State.CHECKED, State.ACTIVE)
 KEPT_ON_DISK = 5
 HISTORY = 500
-HOUSEKEEPING_EVERY = 100
 LISTED = 200
 STATE_FIELDS = (
     "wanted_revision",
@@ -92,6 +91,7 @@ def note_unchanged(state: ServerState, wanted: WantedSet, pending: Release | Non
     """The policy moved on without changing a byte: the release in force now also stands for this revision."""
     release = state.loaded_release
     answer_pending(pending, wanted)
+    keep_contents(wanted)
     if release is not None and release.last_good != last_good_json(wanted):
         release.last_good = last_good_json(wanted)
         release.save(update_fields=["last_good"])
@@ -155,7 +155,7 @@ def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
     release.state = State.PENDING
     release.finished_at = None
     release.save()
-    _store_contents(wanted)
+    keep_contents(wanted)
 
 
 def last_good_json(wanted: WantedSet) -> list[dict[str, Any]]:
@@ -177,7 +177,8 @@ def _count(wanted: WantedSet) -> int:
     return sum(len(rule_files.rules(name, content)) for name, content in wanted.contents.items())
 
 
-def _store_contents(wanted: WantedSet) -> None:
+def keep_contents(wanted: WantedSet) -> None:
+    """Stores the bytes of a set, as far as they are not there."""
     hashes = set(wanted.manifest.values())
     known: set[str] = set()
     wanted_list = sorted(hashes)
@@ -382,20 +383,37 @@ def prune(spec: ServerSpec, state: ServerState, fence: int | None = None) -> Non
 
 
 def forget_old(server: str) -> None:
-    """History is kept for the last releases only; bytes that no kept release holds go with the rest."""
-    state = state_of(server)
-    spared = {state.loaded_release_id, state.pinned_release_id, state.offered_release_id}
+    """History is kept for the last releases only, and for what is in force, pinned or offered."""
+    held = ServerState.objects.filter(pk=server).values_list("loaded_release", "pinned_release", "offered_release")
+    spared = [pk for row in held for pk in row]
     rows = Release.objects.filter(server=server).order_by("-pk")
     oldest = rows.values_list("pk", flat=True)[HISTORY : HISTORY + 1].first()
     if oldest is None:
         return
     rows.filter(pk__lte=oldest).exclude(pk__in=[pk for pk in spared if pk]).delete()
+
+
+def forget_contents() -> None:
+    """Bytes that no release holds go.
+
+    First which bytes there are, then who holds them: a release is stored before its bytes, so what somebody stores
+    meanwhile is spared. Who finds bytes there that go just now stores them again (``keep_contents``).
+    """
+    there = _stored_hashes()
+    gone = sorted(there - _held_hashes())
+    for start in range(0, len(gone), 500):
+        FileContent.objects.filter(sha256__in=gone[start : start + 500]).delete()
+
+
+def _stored_hashes() -> set[str]:
+    return set(FileContent.objects.values_list("sha256", flat=True).iterator())
+
+
+def _held_hashes() -> set[str]:
     held: set[str] = set()
     for manifest in Release.objects.values_list("manifest", flat=True).iterator():
         held.update(manifest.values())
-    gone = [sha256 for sha256 in FileContent.objects.values_list("sha256", flat=True).iterator() if sha256 not in held]
-    for start in range(0, len(gone), 500):
-        FileContent.objects.filter(sha256__in=gone[start : start + 500]).delete()
+    return held
 
 
 def mark_verified(release: Release) -> None:

@@ -25,6 +25,7 @@ def test_old_releases_go_with_the_bytes_only_they_held(
     ]
     assert FileContent.objects.count() == 5
     releases.forget_old(DEFAULT_SERVER)
+    releases.forget_contents()
     assert set(Release.objects.values_list("pk", flat=True)) == {release.pk for release in kept[-2:]}
     assert FileContent.objects.count() == 2
     assert reconcile.reconcile().changed is False
