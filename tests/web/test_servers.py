@@ -126,3 +126,40 @@ def test_only_admins_resume(world: SimpleNamespace, signed_in: Callable[[str], C
     admin.post("/servers/eu/resume", csrf(admin, "/servers/eu"))
     assert ServerState.objects.get(pk="eu").pinned_release is None
     assert admin.post("/servers/nowhere/resume", csrf(admin, "/releases")).status_code == 404
+
+
+def test_many_warnings_of_one_kind_are_folded_away(world: SimpleNamespace, viewer: Client) -> None:
+    make("eu")
+    release = holds("eu")
+    release.warnings = [{"code": "needs_several_servers", "message": f"rule <{number}>"} for number in range(5)]
+    release.warnings += [{"code": "drift_on_disk", "message": "changed"}]
+    release.save()
+    for page in ("/servers/eu", f"/releases/{release.pk}"):
+        content = viewer.get(page).content.decode()
+        assert "<summary><strong>needs_several_servers</strong> 5 times</summary>" in content
+        assert '<p class="note warning"><strong>drift_on_disk</strong> changed</p>' in content
+        assert "rule &lt;4&gt;" in content
+
+
+def test_a_server_says_what_to_do_next(world: SimpleNamespace, viewer: Client) -> None:
+    make("eu")
+    release = holds("eu")
+    error = {"code": "rule_dir_missing", "message": "gone", "hint": "create it", "release": release.pk}
+    ServerState.objects.filter(pk="eu").update(last_error=error, failures=1)
+    content = viewer.get("/servers/eu").content.decode()
+    assert "<strong>rule_dir_missing</strong>" in content
+    assert "create it" in content
+    assert f'<a href="/releases/{release.pk}">release {release.pk}</a></p>' in content
+    make("far", delivery="agent")
+    assert "manage.py create_agent_token far" in viewer.get("/servers/far").content.decode()
+
+
+def test_a_target_says_which_server_evaluates_what(world: SimpleNamespace, viewer: Client) -> None:
+    page = f"/targets/{world.inside.pk}"
+    assert "on default" not in text_of(viewer.get(page))
+    make("eu")
+    text = text_of(viewer.get(page))
+    assert "on default, eu" in text
+    assert "eu does not hold this yet" in text
+    PrometheusServer.objects.update(enabled=False)
+    assert "No server holds its series" in text_of(viewer.get(page))
