@@ -12,12 +12,13 @@ import logging
 import time
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from alerts.actions import bundles, fleet_findings, releases, servers, telemetry, waking, wanted
 from alerts.actions.attempts import Attempt, without_refused
 from alerts.actions.delivery import drift_problem
 from alerts.actions.lease import Lease, LeaseLost, held
+from alerts.actions.outcomes import record_fault
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.failpoints import reach
 from alerts.adapters.server_spec import ServerSpec
@@ -63,6 +64,11 @@ def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -
         except LeaseLost:
             logger.warning("the lease of %s was taken over; this deploy stops", server)
             return Outcome(None)
+        except (OperationalError, InterfaceError):
+            raise  # it begins anew when the database is back
+        except Exception as error:
+            record_fault(releases.state_of(server), lease.guard, error, trigger)
+            raise
 
 
 def request(trigger: str, *, server: str = DEFAULT_SERVER) -> Outcome:

@@ -15,14 +15,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from alerts.actions import releases, telemetry
-from alerts.actions.delivery import Problem
+from alerts.actions.delivery import Problem, problem
 from alerts.adapters.failpoints import reach
-from alerts.models import Release, ServerState
+from alerts.models import PolicyState, Release, ServerState
 from config_server.logs import about
 
 logger = logging.getLogger(__name__)
 
 RETRY_CAP = 60.0
+FAULT = "internal_error"
+LONGEST_FAULT = 1_000
 State = Release.State
 Guard = Callable[[], object]
 
@@ -75,6 +77,26 @@ def record_failure(
     telemetry.note_release(release)
     with about(server=release.server, release=release.pk):
         logger.error("release %s %s: %s", release.pk, outcome, "; ".join(item["message"] for item in problems[:3]))
+
+
+def record_fault(state: ServerState, guard: Guard, error: Exception, trigger: str) -> None:
+    """A fault of our own, written down like any failure: to be seen, and tried again less and less often."""
+    found = problem(FAULT, f"the control plane failed: {error!r}"[:LONGEST_FAULT], hint="its log says more")
+    in_force = [state.loaded_release_id or 0, state.offered_release_id or 0]
+    begun = Release.objects.filter(server=state.name, state__in=(State.PENDING, *releases.UNFINISHED))
+    release = begun.filter(finished_at__isnull=True).exclude(pk__in=in_force).order_by("-pk").first()
+    revision = PolicyState.current()
+    if release is None:
+        last = Release.objects.filter(server=state.name).order_by("-pk").first()
+        again = last if last is not None and _is_same_fault(last, revision) else None
+        release = again or Release(server=state.name, trigger=trigger)
+    release.revision = revision
+    record_failure(release, state, guard, outcome=State.FAILED, problems=[found])
+
+
+def _is_same_fault(release: Release, revision: int) -> bool:
+    same = release.state == State.FAILED and release.revision == revision
+    return same and bool(release.errors) and release.errors[0].get("code") == FAULT
 
 
 def retry_delay(failures: int) -> float:
