@@ -180,7 +180,10 @@ class ReleaseStore:
 
     def drift(self, manifest: Manifest) -> list[Drift]:
         """How the disk differs from this set being current. ``stage`` and ``activate`` of the same set heal it all."""
-        return self._link_drift(content_hash(manifest)) + self.verify(manifest)
+        try:
+            return self._link_drift(content_hash(manifest)) + self.verify(manifest)
+        except OSError as error:  # a mount that went stale, a directory nobody may enter
+            return [Drift("current", "unreadable", f"cannot be read: {error.strerror}")]
 
     def discard(self, content: str, fence: int | None = None) -> bool:
         """Remove one set, unless it is current."""
@@ -200,7 +203,9 @@ class ReleaseStore:
 
     @contextmanager
     def _locked(self, fence: int | None = None) -> Iterator[None]:
-        if not self.rule_dir.is_dir():
+        with os_errors_as_store_errors(self.rule_dir):
+            is_there = self.rule_dir.is_dir()
+        if not is_there:
             missing = not os.path.lexists(self.rule_dir)
             raise StoreError(
                 "rule_dir_missing" if missing else "not_a_directory",
@@ -382,4 +387,7 @@ class ReleaseStore:
 
     @staticmethod
     def _is_directory(path: Path) -> bool:
-        return path.is_dir() and not path.is_symlink()
+        try:
+            return path.is_dir() and not path.is_symlink()
+        except OSError:
+            return False  # it cannot be looked at: whoever writes there finds out why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -183,3 +184,25 @@ def test_a_directory_of_somebody_else_heals_with_its_rights(server_folder):
     for path in (rules, *rules.rglob("*")):
         shutil.chown(path, 65534) if not path.is_symlink() else os.lchown(path, 65534, 65534)
     assert as_nobody() == "True"
+
+
+@pytest.mark.parametrize("spoilt", ["rule_dir", "releases_dir"])
+def test_a_directory_that_cannot_be_looked_at_is_drift_with_a_reason(
+    tmp_path: Path, spoilt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ReleaseStore(tmp_path)
+    store.activate(store.stage(files_of(1)).content_hash)
+    real = Path.stat
+
+    def stale(self: Path, **more: bool) -> os.stat_result:  # as NFS does when the server has lost the file's handle
+        if getattr(store, spoilt) in (self, *self.parents):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self))
+        return real(self, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stale)
+        assert store.drift(manifest_of(files_of(1)))
+        assert store.current() is None
+        with pytest.raises(StoreError, match="Stale file handle"):
+            store.stage(files_of(2))
+    assert store.drift(manifest_of(files_of(1))) == []
