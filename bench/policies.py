@@ -57,6 +57,14 @@ def write(rows: Iterable[Any]) -> None:
         AlertRule.objects.bulk_create(list(_at(revision, rows)), batch_size=500)
 
 
+def replace(rows: Iterable[Any]) -> None:
+    """Other rules in the place of all there are."""
+    from alerts.models import AlertRule
+
+    AlertRule.objects.all().delete()
+    write(rows)
+
+
 def _at(revision: int, rows: Iterable[Any]) -> Iterator[Any]:
     for row in rows:
         row.revision = revision

@@ -47,7 +47,7 @@ def measure(*, tiny: bool = False) -> list[Result]:
     seconds, turns = (1.0, 1) if tiny else (8.0, 3)
     with postgresql() as database, installation(database=database, PROMETHEUS_RULE_LAYOUT="consolidated") as here:
         places = policies.make_groups(groups)
-        policies.write(scale.rules(places, keys))
+        policies.write(scale.in_half(places, keys))
         ids = policies.make_targets(targets, places)
         rates: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(turns):

@@ -52,14 +52,15 @@ def measure(*, tiny: bool = False) -> list[Result]:
     requests_each = 5 if tiny else 60
     with postgresql() as database, installation(database=database, PROMETHEUS_RULE_LAYOUT="consolidated") as here:
         places = policies.make_groups(groups)
-        policies.write(rules(places, keys))
+        policies.write(in_half(places, keys))
         policies.make_targets(few, places)
         with web(here) as serving:
             small = _ask(serving, few, requests_each)
         policies.make_targets(many, places)
-        compiled = {layout: _compiled(here, layout) for layout in ("consolidated", "per-scope")}
         with web(here) as serving:
             large = _ask(serving, many, requests_each)
+        policies.replace(everywhere(places, keys))
+        compiled = {layout: _compiled(here, layout) for layout in ("consolidated", "per-scope")}
     what = f"{many:,} targets × {keys} policies × {groups:,} groups"
     return [
         *(line for layout, found in compiled.items() for line in _compile_lines(what, layout, found)),
@@ -213,15 +214,32 @@ def _compiled(here: Installation, layout: str) -> dict[str, Any]:
     return found
 
 
-def rules(groups: list[Any], keys: int) -> Iterable[Any]:
-    """A rule for everything, and a word of every group: half mute it, the others have one of five thresholds."""
+def in_half(groups: list[Any], keys: int) -> Iterable[Any]:
+    """Each policy is written in every other group, with one of five thresholds: half of them are in force in each."""
     for key in range(keys):
-        query = policies.expression(key).replace("0.05", "{{ .share }}")
-        variables = [{"name": "share", "type": "number", "default": 0.05}]
-        yield policies.rule_row(f"Rule{key}", query, variables=variables)
         for number, group in enumerate(groups):
             if (key + number) % 2:
-                said: dict[str, Any] = {"config": {"template_vars": {"share": 0.1 * (1 + number % THRESHOLDS)}}}
-            else:
+                said = policies.CONFIG | {"template_vars": _share(number)}
+                yield policies.rule_row(f"Rule{key}", _query(key), variables=VARIABLES, group=group, config=said)
+
+
+def everywhere(groups: list[Any], keys: int) -> Iterable[Any]:
+    """A rule for everything, and a word of every group: half mute it, the others have one of five thresholds."""
+    for key in range(keys):
+        yield policies.rule_row(f"Rule{key}", _query(key), variables=VARIABLES)
+        for number, group in enumerate(groups):
+            said: dict[str, Any] = {"config": {"template_vars": _share(number)}}
+            if (key + number) % 2 == 0:
                 said = {"enabled": False, "config": {}}
             yield policies.rule_row(f"Rule{key}", None, group=group, merge_strategy="merge", severity=None, **said)
+
+
+VARIABLES = [{"name": "share", "type": "number", "default": 0.05}]
+
+
+def _query(key: int) -> str:
+    return policies.expression(key).replace("0.05", "{{ .share }}")
+
+
+def _share(number: int) -> dict[str, float]:
+    return {"share": 0.1 * (1 + number % THRESHOLDS)}
