@@ -48,7 +48,7 @@ class FleetEditor(Editor):
     def _exclude(self) -> None:
         namespace = self.chance.choice(NAMESPACES)
         name = self._server()
-        self._set(name, {**self.plane.sites[name].selector, namespace: {"not_in": self._values(namespace)}})
+        self._set(name, {**self.plane.sites[name].selector, namespace: {"not_in": self._values(namespace, most=2)}})
 
     def _share(self) -> None:
         """A pair that holds the same."""
@@ -60,6 +60,7 @@ class FleetEditor(Editor):
         namespaces = self.chance.sample(NAMESPACES, self.chance.choice((0, 1, 1, 1, 2)))
         self._set(self._server(), {namespace: self._values(namespace) for namespace in sorted(namespaces)})
 
-    def _values(self, namespace: str) -> list[str]:
+    def _values(self, namespace: str, most: int = 4) -> list[str]:
         values = ["", *GROUPS[namespace]]
-        return sorted(self.chance.sample(values, self.chance.randrange(1, len(values) + 1)))
+        count = self.chance.randrange(1, min(most, len(values)) + 1)
+        return sorted({*self.chance.sample(values, count), *([""] if most > 2 and count == 1 else [])})

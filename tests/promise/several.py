@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -113,10 +114,21 @@ class SeveralServers(Plane):
             assert sorted(rules, key=str) == sorted(apart[name], key=str), (host, name)
 
     def assert_kept(self, what: str, also: Sequence[Query] = ()) -> None:
-        """Every server comes to hold exactly its part, and keeps it."""
-        for said in self.predictions(also):
-            assert said.site is not None
-            said.assert_kept(f"{said.site.name} {said.site.selector}, {what}", timeout=30)
+        """Every server comes to hold exactly its part, and still does after another evaluation."""
+        said = self.predictions(also)
+
+        def kept() -> bool:
+            for one in said:
+                assert one.site is not None
+                differences = one.differences()
+                shown = "\n  ".join(differences[:12])
+                assert not differences, f"{one.site.name} {one.site.selector}, {what}:\n  {shown}"
+            return True
+
+        eventually(kept, timeout=30, every=0.2, what=f"agreement ({what})")
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda one: one.prometheus.wait_for_evaluation(), said))
+        kept()
 
 
 class Door:
