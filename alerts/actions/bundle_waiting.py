@@ -15,6 +15,8 @@ from django.db import connection
 from alerts.actions.bundles import Offer, offers
 
 LOOK_EVERY = 0.5
+MOST_FOR_ONE = 2
+"""Of one server: its agent, and that agent's question from before a reconnect. One token shall not take all room."""
 
 _room = 2
 _lock = threading.Lock()
@@ -39,7 +41,7 @@ def wait_for_other(server: str, known: str | None, seconds: float) -> tuple[Offe
     if not _is_old(offer, known) or seconds <= 0:
         return offer, True
     with _lock:
-        if _waiting.total() >= _room:
+        if _waiting.total() >= _room or _waiting[server] >= MOST_FOR_ONE:
             return offer, False
         _waiting[server] += 1
     try:

@@ -20,7 +20,7 @@ import base64
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,6 +33,8 @@ MAX_NAME = 200
 VARIABLE = re.compile(r"PROM_AUTH_[A-Z0-9_]+\Z")
 SERVER_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?\Z")
 SECRETS = {"bearer": "token", "basic": "password"}
+LITERALS = ("token", "password", "credentials")
+"""What people try to write here."""
 TLS_FILES = ("ca_file", "cert_file", "key_file")
 WHERE = "put it into a file below PROMETHEUS_CREDENTIALS_DIR, or into a variable named PROM_AUTH_…, and name that here"
 
@@ -111,13 +113,12 @@ def check_auth(auth: Any) -> list[Finding]:
         return []
     kind = auth.get("type")
     if not isinstance(kind, str) or kind not in SECRETS:
-        literal = _literals(auth, ("token", "password", "credentials"))
-        return [*literal, Finding("unknown_type", "must be bearer or basic", "/auth/type")]
+        return [*_literals(auth), Finding("unknown_type", "must be bearer or basic", "/auth/type")]
     secret = SECRETS[kind]
     by_file, by_variable = f"{secret}_file", f"{secret}_variable"
     members = {"type", by_file, by_variable, *(("username",) if kind == "basic" else ())}
-    found = _literals(auth, ("token", "password", "credentials"))
-    found += _unknown(auth, members | {"token", "password", "credentials"}, "/auth")
+    found = _literals(auth)
+    found += _unknown({name for name in auth if name not in LITERALS}, members, "/auth")
     if kind == "basic":
         found += _check_username(auth.get("username"))
     if by_file in auth and by_variable in auth:
@@ -148,15 +149,15 @@ def check_tls(tls: Any) -> list[Finding]:
     return found
 
 
-def _literals(auth: Mapping[str, Any], members: Collection[str]) -> list[Finding]:
+def _literals(auth: Mapping[str, Any]) -> list[Finding]:
     return [
         Finding("secret_in_row", f"a {member} is not stored here", f"/auth/{member}", WHERE)
-        for member in members
+        for member in LITERALS
         if member in auth
     ]
 
 
-def _unknown(value: Mapping[str, Any], members: Collection[str], pointer: str) -> list[Finding]:
+def _unknown(value: Iterable[str], members: Collection[str], pointer: str) -> list[Finding]:
     known = ", ".join(sorted(members))
     return [
         Finding("unknown_member", "unknown member", f"{pointer}/{_escaped(member)}", f"known here: {known}")

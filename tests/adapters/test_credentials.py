@@ -89,6 +89,11 @@ def test_a_literal_secret_is_told_where_to_go():
     assert "PROMETHEUS_CREDENTIALS_DIR" in finding.hint
 
 
+def test_nobody_is_told_that_literal_secrets_are_known_here():
+    (finding,) = check_auth({"type": "bearer", "token_file": "x", "Token": "abc"})
+    assert finding.hint == "known here: token_file, token_variable, type"
+
+
 @pytest.mark.parametrize(
     ("tls", "pointers"),
     [

@@ -197,6 +197,14 @@ class TestWaiting:
         assert max(turned_away) < 2.5
         assert min(seconds for answer, seconds in found if "Retry-After" not in answer.headers) > 2.9
 
+    def test_one_token_does_not_take_the_room_of_all(self, agent: Caller) -> None:
+        release = offered()
+        bundle_waiting.make_room(12)
+        with ThreadPoolExecutor(5) as pool:
+            asked = [pool.submit(self.ask, agent.token, 3, release.content_hash) for _ in range(5)]
+            found = [future.result(timeout=30)[0] for future in asked]
+        assert sum("Retry-After" not in answer.headers for answer in found) == bundle_waiting.MOST_FOR_ONE
+
     def test_who_sleeps_holds_no_connection(self, agent: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
         release = offered()
         held: list[bool] = []
@@ -218,6 +226,7 @@ class TestWaiting:
     ) -> None:
         release = offered()
         bundle_waiting.make_room(12)
+        monkeypatch.setattr(bundle_waiting, "MOST_FOR_ONE", 6)
         reads: list[int] = []
 
         def counted(servers: list[str]) -> Any:
