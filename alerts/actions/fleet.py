@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
@@ -20,9 +21,25 @@ from alerts.domain.server_selectors import selector_region
 
 REMEMBERED = 256
 """Views kept in memory, by layout and selector: servers that say the same share one."""
+FORGOTTEN_AFTER = 600.0
+"""Seconds that nobody asked for a view: its server is gone, or selects otherwise by now."""
+
+Place = tuple[Options, bytes]
 
 _lock = threading.Lock()
-_views: OrderedDict[tuple[Options, bytes], ServerView] = OrderedDict()
+_views: OrderedDict[Place, ServerView] = OrderedDict()
+_asked: dict[Place, float] = {}
+
+
+def place_of(spec: ServerSpec, current: CurrentPolicy) -> Place:
+    """What servers have in common that evaluate the same."""
+    return current.compiled.options, orjson.dumps(spec.selector, option=orjson.OPT_SORT_KEYS)
+
+
+def remembered() -> set[Place]:
+    """The places that somebody asked about of late."""
+    with _lock:
+        return set(_views)
 
 
 def region_of(spec: ServerSpec, topology: Topology) -> Region:
@@ -35,7 +52,8 @@ def view_of(spec: ServerSpec, current: CurrentPolicy, kept: Sequence[CompiledRul
 
     ``kept``: rules in force beside the compiled ones, for what they record.
     """
-    key = (current.compiled.options, orjson.dumps(spec.selector, option=orjson.OPT_SORT_KEYS))
+    key = place_of(spec, current)
+    _asked[key] = time.monotonic()
     region = region_of(spec, current.policy.topology)
     known = _views.get(key)
     if known is not None and not kept and known.compiled is current.compiled and known.region == region:
@@ -45,8 +63,11 @@ def view_of(spec: ServerSpec, current: CurrentPolicy, kept: Sequence[CompiledRul
     with _lock:
         view = _views[key] = ServerView(current.compiled, region, _views.get(key))
         _views.move_to_end(key)
-        while len(_views) > REMEMBERED:
-            _views.popitem(last=False)
+        long_ago = time.monotonic() - FORGOTTEN_AFTER
+        idle = [one for one in _views if one != key and _asked.get(one, 0.0) < long_ago]
+        for one in [*idle, *list(_views)[: max(0, len(_views) - len(idle) - REMEMBERED)]]:
+            _views.pop(one, None)
+            _asked.pop(one, None)
     return view
 
 

@@ -19,7 +19,6 @@ from alerts.domain.fleet import ServerView
 from alerts.domain.layers import KeyId
 from alerts.domain.promql.expression import parse
 from alerts.domain.promql.metrics import metrics_read
-from alerts.domain.regions import Region
 from alerts.domain.renderer import RuleFile, render
 from alerts.models import CompiledKey, FileContent, Release
 
@@ -70,7 +69,7 @@ class Rendered:
 
 
 _render_lock = threading.Lock()
-_rendered: dict[tuple[object, Region], Rendered] = {}
+_rendered: dict[fleet.Place, Rendered] = {}
 
 
 def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server: str) -> WantedSet:
@@ -83,7 +82,7 @@ def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server
         others = [key_id for key_id in current.compiled.plans if key_id not in frozen]
         rules = [rule for key_id in others for rule in view.rules_of(key_id)]
         rules += [rule for key in kept for rule in key.rules]
-    return _rendered_set(current, view, rules, kept)
+    return _rendered_set(fleet.place_of(spec, current), current, view, rules, kept)
 
 
 def _at_one_moment(server: str) -> tuple[ServerSpec, CurrentPolicy]:
@@ -97,15 +96,18 @@ def _at_one_moment(server: str) -> tuple[ServerSpec, CurrentPolicy]:
 
 
 def _rendered_set(
-    current: CurrentPolicy, view: ServerView, rules: Sequence[CompiledRule], kept: tuple[KeptKey, ...]
+    place: fleet.Place,
+    current: CurrentPolicy,
+    view: ServerView,
+    rules: Sequence[CompiledRule],
+    kept: tuple[KeptKey, ...],
 ) -> WantedSet:
-    place = (current.compiled.options, view.region)
     with _render_lock:
         last = _rendered.get(place)
         if last is None or last.rules is not rules:  # servers with one view have the very same rules
             former = last.files if last else {}
-            if len(_rendered) > fleet.REMEMBERED:
-                _rendered.clear()
+            for gone in _rendered.keys() - fleet.remembered():
+                del _rendered[gone]
             with timed("render"):
                 last = _rendered[place] = Rendered(rules, render(rules, former), former)
     files = last.files
