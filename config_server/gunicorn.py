@@ -28,6 +28,8 @@ COUNTS = settings.VAR_DIR / "web-metrics"
 
 limit_request_line = 8190
 worker_class = "config_server.web_worker.PatientWorker"
+control_socket_disable = True
+"""It would lie in the home directory, one for all servers of a user; signals will do."""
 keepalive = 5
 """Seconds of silence between two requests, or between two pieces of one."""
 

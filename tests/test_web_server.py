@@ -28,6 +28,10 @@ def test_a_request_that_is_no_http_is_answered_with_problem_json(status: int, re
     assert problem["status"] == status
 
 
+def test_nothing_is_left_in_the_home_directory() -> None:
+    assert gunicorn.control_socket_disable
+
+
 @pytest.mark.parametrize("name", ["Dockerfile", "docker-compose.yml", "alerts/management/commands/up.py"])
 def test_every_web_server_is_started_with_its_settings(name: str) -> None:
     assert "python:config_server.gunicorn" in (ROOT / name).read_text()
