@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 BEATS = 4
 """Renewals within one duration: three may fail."""
+LONGEST_STEP = 600.0
+"""Seconds from one question for the lease to the next: whoever takes longer hangs, and is no longer kept alive."""
 
 _held_here: set[str] = set()
 """What this process holds; whatever else bears its name was lost together with the database."""
@@ -56,12 +59,14 @@ class Lease:
         self.holder = holder
         self.epoch = epoch
         self.lost = False
+        self._asked = time.monotonic()
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"lease of {server}", daemon=True)
         self._heart.start()
 
     def renew(self) -> None:
         """Holds on for a full duration again, or raises LeaseLost. Run out but taken by nobody is still ours."""
+        self._asked = time.monotonic()
         if self.lost or not self._prolong():
             self.lost = True
             raise LeaseLost(self.server)
@@ -92,6 +97,9 @@ class Lease:
     def _beat(self) -> None:
         pause = every = duration().total_seconds() / BEATS
         while not self._over.wait(pause):
+            if time.monotonic() - self._asked > LONGEST_STEP:
+                logger.error("whoever delivers to %s has been at one step for %g s", self.server, LONGEST_STEP)
+                return
             try:
                 if not self._prolong() and not self._over.is_set():
                     self.lost = True

@@ -152,6 +152,28 @@ def test_a_holder_that_is_long_at_it_keeps_its_lease_and_notices_when_it_is_gone
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_holder_that_hangs_while_its_process_lives_is_succeeded(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LEASE_SECONDS = 1.0
+    monkeypatch.setattr(lease, "LONGEST_STEP", 1.0)
+    mine = take(SERVER)
+    assert mine is not None
+    time.sleep(0.7)
+    mine.renew()
+    time.sleep(0.7)
+    assert take(SERVER) is None, "it goes on, step by step"
+    end = time.monotonic() + 10
+    while (other := take(SERVER)) is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert other is not None
+    with pytest.raises(LeaseLost):
+        mine.renew()
+    for one in (mine, other):
+        one.release()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_of_many_that_ask_at_once_one_gets_it() -> None:
     ServerState.objects.get_or_create(pk=SERVER)
     barrier = threading.Barrier(8)
