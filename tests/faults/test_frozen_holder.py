@@ -29,9 +29,10 @@ def everything(folder: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "place", ["promtool.after:2", "reload.before:2", "record.before:2"], ids=lambda name: name[:-2]
-)
+PLACES = ["promtool.after:2", "reload.before:2", pytest.param("record.before:2", marks=pytest.mark.full)]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_who_wakes_up_after_its_lease_was_taken_writes_nothing(
     make_installation: Callable[..., Installation], start_stand_in: Callable[..., StandIn], place: str
 ) -> None:
