@@ -16,6 +16,7 @@ from alerts.agent.control_plane import Away, ControlPlane, NotWanted
 
 logger = logging.getLogger(__name__)
 
+IN_PLACE = ("verified", "active")
 MOST = 20
 """Releases that are waited with; older ones are forgotten."""
 
@@ -30,11 +31,19 @@ class Outbox:
 
     def put(self, report: dict[str, Any]) -> None:
         with self._changed:
+            if report["state"] in IN_PLACE:
+                self._forget_former(report["content_hash"])
             self._waiting[report["release"]] = report
             self._waiting.move_to_end(report["release"])
             while len(self._waiting) > MOST:
                 self._waiting.popitem(last=False)
             self._changed.notify_all()
+
+    def _forget_former(self, content_hash: str) -> None:
+        """What was in place once is not any more; told late, it would be believed if it was offered again meanwhile."""
+        for release, former in list(self._waiting.items()):
+            if former["state"] in IN_PLACE and former["content_hash"] != content_hash:
+                del self._waiting[release]
 
     def flush(self, timeout: float) -> bool:
         """Waits until all are sent, so long at most."""
