@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 # An agent's question is answered when there is news: how long that takes says nothing about us.
 LONG_POLLS = frozenset(("/api/v1/agent/bundle",))
+
+# Several processes together do not tell them, so one alone must not either.
+disable_created_metrics()
 
 OWN = CollectorRegistry()
 DURATION = Histogram(
