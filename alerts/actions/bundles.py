@@ -219,7 +219,7 @@ def _holds(release: Release, state: ServerState, told: Mapping[str, Any]) -> Non
         release.save(update_fields=["warnings"])
         _note(state, failures=0, last_error=None)
         return
-    release.timings = {**release.timings, **told.get("timings", {})}
+    release.timings = _timings(release, told)
     release.errors = []
     record_success(release, state, _nobody_else, verified=verified)
     if verified:
@@ -236,12 +236,18 @@ def _does_not(release: Release, state: ServerState, told: Mapping[str, Any]) -> 
         error = {**problems[0], "release": release.pk, "at": timezone.now().isoformat()}
         _note(state, failures=state.failures + 1, last_error=error)
         return
-    release.timings = {**release.timings, **told.get("timings", {})}
+    release.timings = _timings(release, told)
     record_failure(release, state, _nobody_else, outcome=told["state"], problems=problems)
     if told["state"] == State.REJECTED and refused:
         _look_again(state)
     else:  # the agent tries again by itself
         _note(state, retry_at=None)
+
+
+def _timings(release: Release, told: Mapping[str, Any]) -> dict[str, float]:
+    """With those of the agent: its steps are ours, so a row that is reported on again and again does not grow."""
+    known = {step: seconds for step, seconds in told.get("timings", {}).items() if step in telemetry.PHASES}
+    return {**release.timings, **known}
 
 
 def _note(state: ServerState, **values: Any) -> None:

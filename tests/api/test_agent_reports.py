@@ -153,6 +153,15 @@ HOSTILE: dict[str, Any] = {
 }
 
 
+def test_a_release_does_not_grow_with_what_is_reported_on_it(agent: Caller) -> None:
+    release = offered()
+    for turn in range(3):
+        timings = {"reload": 0.5, **{f"{turn}-{number}": 1.0 for number in range(40)}}
+        agent.post("agent/report", told(release, "failed", timings=timings))
+    release.refresh_from_db()
+    assert release.timings == {"reload": 0.5}
+
+
 def test_what_else_an_agent_says_about_a_problem_harms_nobody(agent: Caller, admin: Caller, settings: Any) -> None:
     settings.PROMTOOL_PATH = None
     release = offered()
