@@ -111,11 +111,13 @@ class Worker:
             except (OperationalError, InterfaceError) as error:
                 logger.error("the database is away: %s", str(error).strip())
                 delay = min(max(delay, POLL) * 2, PATIENCE_WITH_DATABASE)
+                connections.close_all()  # else it is kept: PostgreSQL forks a process for each
             except Exception:
                 logger.exception("a look of the worker failed")
                 delay = min(max(delay, POLL) * 2, 60.0)
-            connections.close_all()
+                connections.close_all()
             _give_sign_of_life()
+        connections.close_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def step(self, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,3 +47,27 @@ def test_workers_go_on_after_postgresql_was_restarted(
     assert worker.running
     assert "lost synchronization" not in worker.output
     assert "Traceback" not in worker.output
+
+
+def test_a_worker_that_has_nothing_to_do_keeps_its_connection(
+    make_installation: Callable[..., Installation], own_postgresql: PostgreSQL
+) -> None:
+    installation = make_installation(
+        1, DATABASE_URL=own_postgresql.create_database("idle"), SECRET_KEY=secrets.token_urlsafe(50)
+    )
+    installation.run([sys.executable, "manage.py", "worker"], env=installation.environment, name="idle")
+    installation.shell(WRITE.format(1))
+    eventually(lambda: installation.all_hold("up == 1"), timeout=30, what="the rule")
+
+    def sessions() -> int:
+        """That were ever begun."""
+        script = (
+            "from django.db import connection; c = connection.cursor()\n"
+            "c.execute(\"SELECT sessions FROM pg_stat_database WHERE datname = 'idle'\"); print(c.fetchone()[0])"
+        )
+        return int(installation.shell(script))
+
+    time.sleep(3)
+    before = sessions()
+    time.sleep(4)
+    assert sessions() - before <= 6, "it looks five times a second"
