@@ -66,9 +66,9 @@ def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
         logger.warning("drift on %s: %s", server, found["message"])
     telemetry.note_drift(server, loaded=len(drift.loaded))
     healed = deploy("drift", server=server, force=True)
-    if healed.good and not drift.on_disk:  # that is counted where it is delivered
-        telemetry.note_healed(server)
-    if healed.release is not None:
+    if healed.release is not None and healed.changed:
+        if healed.good and not drift.on_disk:  # that is counted where it is delivered
+            telemetry.note_healed(server)
         healed.release.warnings = [*healed.release.warnings, *drift.loaded]
         healed.release.save(update_fields=["warnings"])
     return healed

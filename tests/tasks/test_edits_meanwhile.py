@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from alerts.actions import deploy as deploying
-from alerts.actions import due, groups, policy, prometheus_servers, releases, rules, servers, wanted
+from alerts.actions import (
+    due,
+    groups,
+    policy,
+    prometheus_servers,
+    reconcile,
+    releases,
+    rules,
+    servers,
+    telemetry,
+    wanted,
+)
 from alerts.actions.deploy import deploy
 from alerts.models import Namespace, PrometheusServer, Release, ServerState
 
@@ -91,6 +102,25 @@ def test_a_server_that_comes_back_is_delivered_to_before_it_is_said_to_hold_anyt
     state = ServerState.objects.get(pk="one")
     assert (state.loaded_release, state.loaded_revision) == (None, 0)
     assert deploy("test", server="one").changed
+
+
+def test_drift_on_a_server_that_is_switched_off_meanwhile_is_not_said_to_be_healed(
+    one: PrometheusServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert deploy("test", server="one").good
+    look = reconcile.look
+
+    def switched_off_while_looked_at(server: str) -> reconcile.Drift:
+        (tmp_path / "here" / "current").unlink()
+        found = look(server)
+        prometheus_servers.update(one.pk, {"enabled": False})
+        return found
+
+    monkeypatch.setattr(reconcile, "look", switched_off_while_looked_at)
+    monkeypatch.setattr(telemetry, "note_healed", lambda server: pytest.fail("nothing was healed"))
+    assert not reconcile.reconcile(server="one").changed
+    release = Release.objects.get()
+    assert not [warning for warning in release.warnings if warning["code"].startswith("drift")]
 
 
 def test_a_release_that_was_overtaken_while_it_was_looked_at_does_not_become_the_verified_one(
