@@ -13,6 +13,7 @@ from typing import Any
 from django.utils import timezone
 
 from alerts.actions import releases
+from alerts.actions.reconcile import UNREACHABLE
 from alerts.models import PolicyState, PrometheusServer, ServerState
 
 AGENT_SILENT_AFTER = timedelta(minutes=3)
@@ -44,6 +45,13 @@ class Standing:
         warnings = release.warnings if release else []
         return [warning for warning in warnings if str(warning.get("code", "")).startswith("drift_")]
 
+    @property
+    def unreachable(self) -> str:
+        """Why it could not be asked when somebody looked last; what it holds is what is known from before."""
+        release = self.state.loaded_release
+        found = [warning for warning in (release.warnings if release else []) if warning.get("code") == UNREACHABLE]
+        return str(found[0].get("message", "")) if found else ""
+
     def shown(self) -> dict[str, Any]:
         """As the API shows it."""
         state = self.state
@@ -54,6 +62,7 @@ class Standing:
             "loaded_release": state.loaded_release_id,
             "in_sync": self.in_sync,
             "why": self.why or None,
+            "unreachable": self.unreachable or None,
             "pinned": state.pinned_release_id,
             "failures": state.failures,
             "error": state.last_error,

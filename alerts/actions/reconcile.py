@@ -18,6 +18,7 @@ from alerts.models import DEFAULT_SERVER, Release, ServerState
 logger = logging.getLogger(__name__)
 
 SHOWN = 20
+UNREACHABLE = "prometheus_unavailable"
 
 
 def look(server: str = DEFAULT_SERVER) -> Seen:
@@ -75,10 +76,15 @@ def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
 
 
 def _note_failing(release: Release, drift: Seen) -> None:
-    """Rules that Prometheus cannot evaluate are reported on the release (DESIGN 5)."""
-    others = [warning for warning in release.warnings if warning.get("code") != "evaluation_failed"]
-    warnings = [*others, *drift.failing]
-    if not drift.unreachable and warnings != release.warnings:
+    """Rules that Prometheus cannot evaluate are reported on the release (DESIGN 5), and that nobody could ask it."""
+    others = [warning for warning in release.warnings if warning.get("code") != UNREACHABLE]
+    if drift.unreachable:
+        warnings = [*others, problem(UNREACHABLE, drift.unreachable)]
+        if len(others) == len(release.warnings):
+            logger.warning("%s holds what it should as far as known; %s", release.server, drift.unreachable)
+    else:
+        warnings = [*(other for other in others if other.get("code") != "evaluation_failed"), *drift.failing]
+    if warnings != release.warnings:
         release.warnings = warnings
         release.save(update_fields=["warnings"])
     # Only this: somebody else may be delivering to it meanwhile.

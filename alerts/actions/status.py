@@ -7,7 +7,7 @@ from typing import Any
 from alerts.actions import reconcile, releases, servers
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import prometheus
-from alerts.models import DEFAULT_SERVER, PolicyState
+from alerts.models import DEFAULT_SERVER, PolicyState, Release
 
 
 def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "last_good": release.last_good if release else [],
         "reachable": not drift.unreachable,
         "drift": [*drift.on_disk, *drift.loaded],
-        "warnings": [*(release.warnings if release else []), *_weaker()],
+        "warnings": [*_warnings(release), *_weaker()],
         "error": state.last_error
         or ({"code": "prometheus_unavailable", "message": drift.unreachable} if drift.unreachable else None),
         "failures": state.failures,
@@ -45,6 +45,12 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "prometheus_version": state.prometheus_version or None,
         "promtool_version": promtool_version(),
     }
+
+
+def _warnings(release: Release | None) -> list[dict[str, Any]]:
+    """But for what the last look found of the server being away: it has just been asked again."""
+    found = release.warnings if release else []
+    return [warning for warning in found if warning.get("code") != reconcile.UNREACHABLE]
 
 
 def _weaker() -> list[dict[str, Any]]:

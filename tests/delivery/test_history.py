@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alerts.actions import reconcile, releases, rules, status
+from alerts.actions import fleet_status, reconcile, releases, rules, status
 from alerts.actions.deploy import deploy
 from alerts.models import DEFAULT_SERVER, AlertRule, FileContent, Release
 from tests.delivery.conftest import delivered, loaded_names
@@ -44,3 +44,20 @@ def test_a_release_that_somebody_else_loads_is_verified_when_it_is_seen(server: 
     release.refresh_from_db()
     assert release.state == "verified"
     assert status.status()["in_sync"] is True
+
+
+def test_a_server_that_is_away_is_told_of_though_nothing_is_to_be_delivered(
+    deployed: Release, server: PrometheusServer
+) -> None:
+    def standing() -> fleet_status.Standing:
+        return fleet_status.standings([(DEFAULT_SERVER, "directory", True)])[DEFAULT_SERVER]
+
+    reconcile.reconcile()
+    assert standing().unreachable == ""
+    server.stop()
+    reconcile.reconcile()
+    assert (standing().in_sync, "cannot be reached" in standing().unreachable) == (True, True)
+    assert status.status()["warnings"] == [], "it has just been asked: that is told as the error"
+    server.start()
+    reconcile.reconcile()
+    assert standing().unreachable == ""

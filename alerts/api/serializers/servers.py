@@ -22,6 +22,7 @@ STANDING_SCHEMA: dict[str, Any] = {
         "loaded_release": _ID_OR_NULL,
         "in_sync": {"type": "boolean"},
         "why": {"type": ["string", "null"], "description": "Why it does not hold the policy's revision."},
+        "unreachable": {"type": ["string", "null"], "description": "Why it did not answer at the last look."},
         "pinned": {**_ID_OR_NULL, "description": "The release it is pinned to."},
         "failures": {"type": "integer", "description": "In a row."},
         "error": {"type": ["object", "null"], "description": "The last failure, until the next success."},
