@@ -72,6 +72,7 @@ def test_agents_go_on_alone_and_come_back_one_after_the_other(
     tokens = installation.shell(MAKE.format(names=names)).split()
     sites = {name: tmp_path / "sites" / name for name in names}
     servers: dict[str, StandIn] = {}
+    running: list[Process] = []
     real = None
     for (name, site), token in zip(sites.items(), tokens, strict=True):
         (site / "rules").mkdir(parents=True)
@@ -86,7 +87,8 @@ def test_agents_go_on_alone_and_come_back_one_after_the_other(
         agent = ["--server", network.url, "--token-file", str(site / "token"), "--rule-dir", str(site / "rules")]
         agent += ["--prometheus", url, "--promtool", installation.environment["PROMTOOL_PATH"]]
         agent += ["--interval", "1", "--heartbeat", "2", "--wait", "20"]
-        run_process([sys.executable, "manage.py", "agent", *agent], env=installation.environment, name=name)
+        command_line = [sys.executable, "manage.py", "agent", *agent]
+        running.append(run_process(command_line, env=installation.environment, name=name))
     assert real is not None
 
     def all_hold(query: str) -> bool:
@@ -124,3 +126,5 @@ def test_agents_go_on_alone_and_come_back_one_after_the_other(
     assert busiest <= agents / 2, "a stampede"
     reports = by_agent(network.since(back, "report"))
     assert max(reports.values()) <= 3 + (time.monotonic() - back) / 2, "what was not sent does not come in a burst"
+    for one in running:  # asked politely each would wait for its last words to be heard
+        one.kill()
