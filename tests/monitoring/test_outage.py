@@ -143,15 +143,23 @@ def test_ready_and_pages_tell_and_recover_by_themselves(web: WebServer, database
     assert web.workers() == processes
 
 
+def backends(postmaster: int) -> list[int]:
+    """Each is a process group of its own: one that is connected already would go on answering."""
+    return [int(pid) for pid in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()]
+
+
 def test_a_database_that_hangs_is_not_ready(web: WebServer, database: PostgreSQL) -> None:
     """Frozen, it accepts connections and never answers."""
     assert database.pid
-    os.killpg(database.pid, signal.SIGSTOP)
+    frozen = [database.pid, *backends(database.pid)]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
     try:
         start = time.monotonic()
         assert is_problem(requests.get(f"{web.url}/-/ready", timeout=30))
         assert time.monotonic() - start < 5
         assert requests.get(f"{web.url}/-/healthy", timeout=10).ok
     finally:
-        os.killpg(database.pid, signal.SIGCONT)
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
     eventually(lambda: requests.get(f"{web.url}/-/ready", timeout=10).ok, timeout=30, what="being ready again")
