@@ -23,7 +23,7 @@ BEGINNING = r"""
 export PROMTOOL_PATH=$(scripts/fetch_tools.py --path promtool)
 mkdir -p var
 .venv/bin/python manage.py up >var/up.log 2>&1 &
-until grep -q '^ready' var/up.log; do sleep 0.2; done
+until grep -qs '^ready' var/up.log; do sleep 0.2; done
 .venv/bin/python manage.py create_api_token --user me --role admin >var/my-token
 """
 
