@@ -97,7 +97,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_it_is_at(
     polled: Callable[..., Installation], start_worker: Callable[..., Process]
 ) -> None:
     installation = polled(1)
-    worker = start_worker(installation, CONFIG_SERVER_FAILPOINT="compile.after:2=sleep:2")
+    worker = start_worker(installation, CONFIG_SERVER_FAILPOINT="promtool.before:2=sleep:2")
     eventually(lambda: installation.rule_dir("default").joinpath("current").exists(), timeout=30, what="an empty set")
     installation.shell(CREATE.format(1))
     time.sleep(1)
