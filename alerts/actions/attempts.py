@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from alerts.actions import bundles, releases, telemetry, wanted
+from alerts.actions import bundles, compiled_keys, releases, telemetry, wanted
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, refusal_problem
 from alerts.actions.lease import Lease
@@ -124,7 +124,7 @@ class Attempt:
         seen = {**_seen(delivery), "promtool_version": promtool_version() or ""}
         record_success(self.release, self.state, self.lease.guard, verified=read_back, **seen)
         if read_back:
-            releases.remember_compiled(self.release, self.wanted, self.lease.guard)
+            compiled_keys.remember_compiled(self.release, self.wanted, self.lease.guard)
         releases.prune(self.spec, self.state, self.lease.epoch)
 
     def _fail(self, outcome: str, problems: list[Problem]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from alerts.actions import releases, telemetry, waking
+from alerts.actions import compiled_keys, releases, telemetry, waking
 from alerts.actions.delivery import Problem, problem
 from alerts.actions.outcomes import Guard, record_failure, record_success
 from alerts.actions.wanted import WantedSet
@@ -59,7 +59,7 @@ def standing(state: ServerState, wanted: WantedSet, guard: Guard) -> Release | N
         row.save(update_fields=["loaded_revision", "retry_at", "wanted_revision", "checked_at"])
     offered.refresh_from_db(fields=["revision", "state"])
     if is_loaded and offered.state == State.VERIFIED:
-        releases.remember_compiled(offered, wanted, guard)
+        compiled_keys.remember_compiled(offered, wanted, guard)
     return offered
 
 

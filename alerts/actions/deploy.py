@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from alerts.actions import bundles, fleet_findings, releases, servers, telemetry, waking, wanted
+from alerts.actions import bundles, compiled_keys, fleet_findings, releases, servers, telemetry, waking, wanted
 from alerts.actions.attempts import Attempt, without_refused
 from alerts.actions.delivery import drift_problem
 from alerts.actions.lease import Lease, LeaseLost, held
@@ -117,7 +117,7 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
             unchanged = releases.note_unchanged(state, wanted_set, pending)
         if unchanged is not None and unchanged.state == State.VERIFIED:
             # Whoever delivered it may have died before this.
-            releases.remember_compiled(unchanged, wanted_set, lease.guard)
+            compiled_keys.remember_compiled(unchanged, wanted_set, lease.guard)
         return Outcome(unchanged)
     if state.loaded_revision > wanted_set.revision and state.pinned_release is None:
         # An older state never goes over a newer one.

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.utils import timezone
 
 from alerts.actions.delivery import rule_store
 from alerts.actions.wanted import WantedSet, stored_contents
 from alerts.adapters.release_store import Drift, StoreError
 from alerts.adapters.server_spec import ServerSpec
-from alerts.domain import compiled_json, planner, rule_files
-from alerts.domain.compiled import KeyPlan
-from alerts.domain.layers import KeyId
+from alerts.domain import planner, rule_files
 from alerts.domain.planner import DeployedRule, Plan
 from alerts.domain.renderer import RuleFile
-from alerts.models import DEFAULT_SERVER, CompiledKey, FileContent, PolicyState, PrometheusServer, Release, ServerState
+from alerts.models import DEFAULT_SERVER, FileContent, PolicyState, PrometheusServer, Release, ServerState
 
 State = Release.State
 IN_FORCE = (State.VERIFIED, State.ACTIVE)
@@ -309,65 +305,6 @@ def supersede_others(release: Release) -> None:
     Release.objects.filter(state__in=IN_FORCE, server=release.server).exclude(pk=release.pk).update(
         state=State.SUPERSEDED
     )
-
-
-_remembered: dict[str, dict[KeyId, KeyPlan]] = {}
-"""By server: the plans that this process knows to be written down."""
-
-
-def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], object]) -> None:
-    """Keeps how each key was compiled, for the day it compiles no more. Only keys that changed are written.
-
-    ``guard`` raises when somebody else writes to this server now.
-    """
-    if wanted.current is None:
-        return
-    plans = wanted.current.compiled.plans
-    kept = {(key.kind, key.key) for key in wanted.kept}
-    known = _remembered.get(release.server)
-    good = {key_id: plan for key_id, plan in plans.items() if key_id not in kept}
-    fresh = {key_id: plan for key_id, plan in good.items() if known is None or known.get(key_id) is not plan}
-    if known is not None and not fresh and known.keys() == good.keys():
-        return
-    rows = []
-    if fresh:
-        stored = _stored_payloads(release.server, fresh.keys() if len(fresh) <= 200 else None)
-        for key_id, plan in fresh.items():
-            payload = [compiled_json.to_json(rule) for rule in plan.rules]
-            if stored.get(key_id) != payload:
-                rows.append(
-                    CompiledKey(server=release.server, kind=key_id[0], key=key_id[1], release=release, payload=payload)
-                )
-    with transaction.atomic():
-        guard()
-        CompiledKey.objects.bulk_create(
-            rows,
-            update_conflicts=True,
-            unique_fields=["server", "kind", "key"],
-            update_fields=["release", "payload"],
-            batch_size=200,
-        )
-        _forget_gone(release.server, plans.keys() | kept)
-    _remembered[release.server] = good
-
-
-def _stored_payloads(server: str, keys: Any) -> dict[KeyId, Any]:
-    rows = CompiledKey.objects.filter(server=server)
-    if keys is not None:
-        wanted = Q()
-        for kind, key in keys:
-            wanted |= Q(kind=kind, key=key)
-        rows = rows.filter(wanted)
-    return {(kind, key): payload for kind, key, payload in rows.values_list("kind", "key", "payload")}
-
-
-def _forget_gone(server: str, keys: Any) -> None:
-    stored = CompiledKey.objects.filter(server=server)
-    if stored.count() <= len(keys):
-        return
-    gone = [pk for pk, kind, key in stored.values_list("pk", "kind", "key") if (kind, key) not in keys]
-    for start in range(0, len(gone), 500):
-        stored.filter(pk__in=gone[start : start + 500]).delete()
 
 
 def prune(spec: ServerSpec, state: ServerState, fence: int | None = None) -> None:

@@ -41,15 +41,13 @@ class KeptKey:
 class WantedSet:
     """A set of files. Compiled sets carry what they mean; a pinned one only its bytes.
 
-    ``view`` is the policy as this server evaluates it. ``former``: files this process rendered last before, so that
-    what they meant need not be read from their bytes.
+    ``former``: files this process rendered last before, so that what they meant need not be read from their bytes.
     """
 
     revision: int
     contents: Mapping[str, bytes]
     manifest: Mapping[str, str]
     current: CurrentPolicy | None = None
-    view: ServerView | None = None
     files: Mapping[str, RuleFile] = field(default_factory=dict)
     kept: tuple[KeptKey, ...] = ()
     former: Mapping[str, RuleFile] = field(default_factory=dict)
@@ -82,7 +80,7 @@ def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server
         others = [key_id for key_id in current.compiled.plans if key_id not in frozen]
         rules = [rule for key_id in others for rule in view.rules_of(key_id)]
         rules += [rule for key in kept for rule in key.rules]
-    return _rendered_set(fleet.place_of(spec, current), current, view, rules, kept)
+    return _rendered_set(fleet.place_of(spec, current), current, rules, kept)
 
 
 def _at_one_moment(server: str) -> tuple[ServerSpec, CurrentPolicy]:
@@ -98,7 +96,6 @@ def _at_one_moment(server: str) -> tuple[ServerSpec, CurrentPolicy]:
 def _rendered_set(
     place: fleet.Place,
     current: CurrentPolicy,
-    view: ServerView,
     rules: Sequence[CompiledRule],
     kept: tuple[KeptKey, ...],
 ) -> WantedSet:
@@ -116,7 +113,6 @@ def _rendered_set(
         contents={name: file.content for name, file in files.items()},
         manifest={name: file.sha256 for name, file in files.items()},
         current=current,
-        view=view,
         files=files,
         kept=kept,
         former=last.former,
