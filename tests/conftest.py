@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -62,6 +64,30 @@ def server_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+class Server(Protocol):
+    def start(self) -> Any: ...
+
+    def stop(self) -> None: ...
+
+
+OneServer = TypeVar("OneServer", bound=Server)
+
+
+@contextmanager
+def starting(folder: Path, name: str, make: Callable[..., OneServer]) -> Iterator[Callable[..., OneServer]]:
+    """A function that starts servers, each in a folder of its own; all are stopped at the end."""
+    numbers = count(1)
+    with ExitStack() as stack:
+
+        def start(**options: object) -> OneServer:
+            server = make(folder / f"{name}-{next(numbers)}", **options)
+            stack.callback(server.stop)
+            server.start()
+            return server
+
+        yield start
+
+
 @pytest.fixture
 def start_prometheus(
     server_folder: Path, prometheus_binaries: dict[str, PrometheusBinaries]
@@ -70,49 +96,26 @@ def start_prometheus(
 
     Starts a server, without a version the newest. All are stopped when the test ends.
     """
-    with ExitStack() as stack:
-        started = 0
 
-        def start(*, version: str | None = None, **options: object) -> PrometheusServer:
-            nonlocal started
-            started += 1
-            release = prometheus_binaries[version or list(prometheus_binaries)[-1]]
-            server = PrometheusServer(release, server_folder / f"prometheus-{started}", **options)  # type: ignore[arg-type]
-            stack.callback(server.stop)
-            return server.start()
+    def make(folder: Path, *, version: str | None = None, **options: Any) -> PrometheusServer:
+        release = prometheus_binaries[version or list(prometheus_binaries)[-1]]
+        return PrometheusServer(release, folder, **options)
 
+    with starting(server_folder, "prometheus", make) as start:
         yield start
 
 
 @pytest.fixture
 def start_vmalert(server_folder: Path) -> Iterator[Callable[..., VmalertServer]]:
     """Starts vmalerts, each with its VictoriaMetrics: start_vmalert(rule_dir=…)."""
-    with ExitStack() as stack:
-        started = 0
-
-        def start(**options: object) -> VmalertServer:
-            nonlocal started
-            started += 1
-            server = VmalertServer(server_folder / f"vmalert-{started}", **options)  # type: ignore[arg-type]
-            stack.callback(server.stop)
-            return server.start()
-
+    with starting(server_folder, "vmalert", VmalertServer) as start:
         yield start
 
 
 @pytest.fixture
 def start_alertmanager(server_folder: Path) -> Iterator[Callable[..., AlertmanagerServer]]:
     """Starts Alertmanagers: start_alertmanager(webhook=webhook.url)."""
-    with ExitStack() as stack:
-        started = 0
-
-        def start(**options: object) -> AlertmanagerServer:
-            nonlocal started
-            started += 1
-            server = AlertmanagerServer(server_folder / f"alertmanager-{started}", **options)  # type: ignore[arg-type]
-            stack.callback(server.stop)
-            return server.start()
-
+    with starting(server_folder, "alertmanager", AlertmanagerServer) as start:
         yield start
 
 
