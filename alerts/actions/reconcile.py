@@ -54,14 +54,17 @@ def _why_unreachable(spec: ServerSpec) -> str:
 def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:
     """One pass: deploys what is wanted, and when that says nothing changed, looks for drift and heals it."""
     outcome = deploy("reconcile", server=server)
-    if outcome.release is None or outcome.changed or servers.spec(server).delivery == "agent":
+    if outcome.release is None or outcome.changed:
+        return outcome
+    spec = servers.spec(server)
+    if spec.delivery == "agent":
         return outcome
     drift = look(server)
     _note_failing(outcome.release, drift)
     if outcome.release.state == Release.State.ACTIVE and not drift.any and not drift.unreachable:
         releases.mark_verified(outcome.release)
     # Where somebody else reloads Prometheus, what it has loaded is for them to mend.
-    if not drift.on_disk and not (drift.loaded and servers.spec(server).reload_enabled):
+    if not drift.on_disk and not (drift.loaded and spec.reload_enabled):
         return outcome
     for found in drift.loaded:
         logger.warning("drift on %s: %s", server, found["message"])
