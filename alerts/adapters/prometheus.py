@@ -34,6 +34,7 @@ from alerts.adapters.server_http import (
     PrometheusUnavailable,
     ReloadRefused,
     ServerHttp,
+    Shown,
 )
 from alerts.adapters.server_metrics import VmalertReloads
 from alerts.adapters.server_spec import ServerSpec
@@ -80,7 +81,7 @@ class Prometheus:
         timeout: float = 10.0,
         reload_timeout: float = 120.0,
         max_answer: int = MAX_ANSWER,
-        credentials: Credentials | None = None,
+        credentials: Shown | None = None,
         allowed: Collection[str] | None = None,
     ) -> None:
         self.url = url.rstrip("/")

@@ -20,13 +20,14 @@ import re
 import threading
 import time
 from collections.abc import Collection, Mapping
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
 
 from alerts.adapters.allowed_urls import is_allowed
-from alerts.adapters.credentials import Credentials, CredentialsMissing
+from alerts.adapters.credentials import CredentialsMissing
 from alerts.adapters.server_session import server_session
 
 MAX_ANSWER = 512 * 1024 * 1024  # 100,000 rules are 56 MB
@@ -66,6 +67,17 @@ class BadAnswer(PrometheusError):
     pass
 
 
+class Shown(Protocol):
+    """What a server wants to see, and how it is known to be the right one (``credentials`` says more). Asked for every
+    request; CredentialsMissing where something cannot be had."""
+
+    def headers(self) -> dict[str, str]: ...
+    def ca_file(self) -> str | None: ...
+    def client_certificate(self) -> str | tuple[str, str] | None: ...
+    @property
+    def server_name(self) -> str | None: ...
+
+
 class ServerHttp:
     """Threads may share it: each has connections of its own."""
 
@@ -75,7 +87,7 @@ class ServerHttp:
         *,
         timeout: float,
         max_answer: int,
-        credentials: Credentials,
+        credentials: Shown,
         allowed: Collection[str] | None,
     ) -> None:
         self.url = url

@@ -26,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     if options.server.startswith("http://"):
         logger.warning("%s is not https: the token goes there as clear text", options.server)
+    if options.secret_in_clear:
+        logger.warning("%s is not https: what it wants to see goes there as clear text", options.prometheus)
     try:
         return Agent(options).run()
     except AlreadyRunning as error:

@@ -1,18 +1,15 @@
 """The control plane, as the agent meets it: two addresses, a token from a file, and nothing believed unchecked.
 
 TLS is verified, redirects are not followed, proxies and credentials are not picked up from the environment. The token
-file is read anew for every request, so that a token can be replaced under a running agent.
+file is read anew for every request.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import ssl
-import stat
 import time
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,9 +17,11 @@ import requests
 import requests.utils
 import urllib3
 
+from alerts.adapters.credentials import CredentialsMissing
 from alerts.agent import AGENT_VERSION
 from alerts.agent.offer import MAX_BUNDLE, BrokenBundle, Offer, offer_from
 from alerts.agent.options import Options
+from alerts.agent.secret_files import read_token, readable
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,6 @@ class ControlPlane:
         self.options = options
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.verify = str(options.ca_file) if options.ca_file else True
         if options.use_proxy:
             self._session.proxies = requests.utils.get_environ_proxies(options.server)
         self._session.headers.update(
@@ -96,19 +94,21 @@ class ControlPlane:
         self, method: str, what: str, headers: dict[str, str], data: bytes | None, patience: float, most: int
     ) -> tuple[int, Any, bytes]:
         where = self.options.server
-        headers = {**headers, "Authorization": f"Bearer {read_token(self.options.token_file)}"}
         deadline = time.monotonic() + patience
         try:
             with self._session.request(
                 method,
                 f"{where}/api/v1/agent/{what}",
-                headers=headers,
+                headers={**headers, "Authorization": f"Bearer {read_token(self.options.token_file)}"},
                 data=data,
+                verify=readable(self.options.ca_file, "CA") if self.options.ca_file else True,
                 timeout=(CONNECT, patience),
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 return response.status_code, response.headers, _read(response.raw, deadline, most)
+        except CredentialsMissing as error:
+            raise Away(str(error)) from error
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise Away(f"{where} did not answer within {patience:g} s") from error
         except requests.exceptions.SSLError as error:
@@ -126,24 +126,6 @@ class ControlPlane:
         if 300 <= status < 400:
             return Away(f"{where} answered {status}: redirects are not followed, give its own address", retry_after)
         return Away(f"{where} answered {status}: {_words(body)}", retry_after)
-
-
-_warned: set[Path] = set()
-
-
-def read_token(path: Path) -> str:
-    try:
-        mode = os.stat(path).st_mode
-        token = path.read_text("ascii").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it holds more than a token"
-        raise Away(f"the token file {path} cannot be read: {reason}") from error
-    if not token or not token.isprintable() or " " in token:
-        raise Away(f"the token file {path} holds no token")
-    if mode & stat.S_IROTH and path not in _warned:
-        _warned.add(path)
-        logger.warning("everybody on this machine can read %s: chmod 600", path)
-    return token
 
 
 def _read(raw: urllib3.HTTPResponse, deadline: float, most: int) -> bytes:

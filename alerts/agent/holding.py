@@ -93,7 +93,10 @@ class Holding:
         self.store = ReleaseStore(options.rule_dir)
         self.promtool = Promtool(options.promtool)
         self.prometheus = Prometheus(
-            options.prometheus, timeout=min(options.timeout, 10.0), reload_timeout=options.timeout
+            options.prometheus,
+            timeout=min(options.timeout, 10.0),
+            reload_timeout=options.timeout,
+            credentials=options.access,
         )
         self.kept = Kept(options.keeps_in)
         self.good: Offer | None = None

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,10 +20,9 @@ from alerts.adapters.prometheus import (
 )
 from alerts.adapters.server_spec import ServerSpec
 from tests.adapters.hostile_server import HostileServer, response
-from tests.servers.processes import Process
+from tests.servers.authority import BCRYPT, LOGIN, PASSWORD, Authority, tls_files
+from tests.servers.prometheus import PrometheusServer
 
-PASSWORD = "pä:ss"
-BCRYPT = "$2b$04$abcdefghijklmnopqrstuuhC0bPoUtF5o8bp2gaL0R3/vQ51MSUoO"  # of that password, made cheap
 NO_RULES = '{"status":"success","data":{"groups":[]}}'
 
 
@@ -40,32 +35,9 @@ def directory(tmp_path) -> Path:
 
 
 @pytest.fixture
-def start_secured(server_folder, prometheus_binaries) -> Iterator[Callable[[dict[str, Any]], str]]:
-    """Starts the newest Prometheus with a web configuration; answers with its address."""
-    binaries = list(prometheus_binaries.values())[-1]
-    with ExitStack() as stack:
-
-        def start(web: dict[str, Any]) -> str:
-            (server_folder / "prometheus.yml").write_text("{}")
-            (server_folder / "web.yml").write_text(json.dumps(web))
-            process = Process(
-                [
-                    binaries.prometheus,
-                    f"--config.file={server_folder}/prometheus.yml",
-                    f"--storage.tsdb.path={server_folder}/data",
-                    f"--web.config.file={server_folder}/web.yml",
-                    "--web.listen-address=127.0.0.1:0",
-                    "--web.enable-lifecycle",
-                ],
-                server_folder,
-            )
-            stack.callback(process.stop)
-            process.start()
-            address = process.expect(r"Listening on.*?address=(127\.0\.0\.1:\d+)").group(1)
-            process.expect("Server is ready to receive web requests")
-            return address
-
-        yield start
+def start_secured(start_prometheus) -> Callable[..., PrometheusServer]:
+    """Starts the newest Prometheus with a web configuration."""
+    return lambda web, **asking: start_prometheus(web=web, asking=asking)
 
 
 def everything_works(client: Prometheus) -> None:
@@ -79,7 +51,7 @@ def everything_works(client: Prometheus) -> None:
 
 
 def test_a_password_opens_a_server_and_may_be_changed_while_we_run(start_secured, directory, monkeypatch):
-    url = "http://" + start_secured({"basic_auth_users": {"jürgen": BCRYPT}})
+    url = start_secured({"basic_auth_users": {"jürgen": BCRYPT}}, auth=LOGIN).url
     auth = {"type": "basic", "username": "jürgen", "password_file": "password"}
     (directory / "password").write_text(PASSWORD + "\n")
     client = Prometheus(url, credentials=Credentials(auth, {}, directory))
@@ -142,46 +114,17 @@ def test_a_redirect_does_not_carry_a_token_away(hostile, directory):
 # ------------------------------------------------------------------------------------------------ certificates
 
 
-class Authority:
-    """A certificate authority of this test's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self._openssl("req", "-x509", *self._new("ca"), "-subj", "/CN=test authority", "-out", "ca.pem")
-
-    def issue(self, name: str, alternative: str) -> None:
-        """<name>.pem and <name>.key."""
-        (self.folder / "names").write_text(f"subjectAltName={alternative}\n")
-        self._openssl("req", *self._new(name), "-subj", f"/CN={name}", "-out", f"{name}.csr")
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "2")
-        self._openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
-
-    def _new(self, name: str) -> tuple[str, ...]:
-        return "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key"
-
-    def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
-
-
 @pytest.fixture
 def authority(directory) -> Authority:
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
     made = Authority(directory / "eu")
     made.issue("server", "DNS:localhost,DNS:prometheus.internal")
     made.issue("client", "DNS:config-server")
     return made
 
 
-def tls_files(authority: Authority, **more: str) -> dict[str, Any]:
-    folder = authority.folder
-    return {"tls_server_config": {"cert_file": f"{folder}/server.pem", "key_file": f"{folder}/server.key", **more}}
-
-
 def test_a_server_is_believed_by_its_authority_and_its_name(start_secured, authority, directory):
-    address = start_secured(tls_files(authority))
-    port = address.rpartition(":")[2]
+    server = start_secured(tls_files(authority), verify=f"{authority.folder}/ca.pem")
+    port = server.address.rpartition(":")[2]
     trusted = {"ca_file": "eu/ca.pem"}
 
     def client(host: str, tls: dict[str, str]) -> Prometheus:
@@ -202,14 +145,10 @@ def test_a_server_is_believed_by_its_authority_and_its_name(start_secured, autho
 
 
 def test_a_server_may_want_our_certificate(start_secured, authority, directory):
-    address = start_secured(
-        tls_files(
-            authority,
-            client_ca_file=f"{authority.folder}/ca.pem",
-            client_auth_type="RequireAndVerifyClientCert",
-        )
-    )
-    url = f"https://localhost:{address.rpartition(':')[2]}"
+    folder = authority.folder
+    wants = {"client_ca_file": f"{folder}/ca.pem", "client_auth_type": "RequireAndVerifyClientCert"}
+    asking = {"verify": f"{folder}/ca.pem", "cert": (f"{folder}/client.pem", f"{folder}/client.key")}
+    url = start_secured(tls_files(authority, **wants), **asking).url
     ours = {"ca_file": "eu/ca.pem", "cert_file": "eu/client.pem", "key_file": "eu/client.key"}
     everything_works(Prometheus(url, credentials=Credentials({}, ours, directory)))
     both = directory / "both.pem"

@@ -18,7 +18,10 @@ from tests.servers.processes import Process, eventually
 
 
 class PrometheusServer:
-    """`rule_dir` is the directory of releases: rules come from <rule_dir>/current/*.yml, as in production."""
+    """`rule_dir` is the directory of releases: rules come from <rule_dir>/current/*.yml, as in production.
+
+    `web` is its web configuration (passwords, TLS), and `asking` what requests needs to be let in.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,8 @@ class PrometheusServer:
         resend_delay: str = "1s",
         external_labels: Mapping[str, str] | None = None,
         flags: Sequence[str] = (),
+        web: Mapping[str, Any] | None = None,
+        asking: Mapping[str, Any] | None = None,
     ) -> None:
         self.binaries = binaries
         self.folder = folder
@@ -51,11 +56,15 @@ class PrometheusServer:
         self.resend_delay = resend_delay
         self.external_labels = dict(external_labels or {})
         self.flags = [*(["--web.enable-lifecycle"] if lifecycle else []), *flags]
+        self.web = web
+        self.asking = dict(asking or {})
         self.address = "127.0.0.1:0"
         self._process: Process | None = None
 
     @property
     def url(self) -> str:
+        if self.web and "tls_server_config" in self.web:
+            return f"https://localhost:{self.address.rpartition(':')[2]}"
         return f"http://{self.address}"
 
     def configuration(self) -> dict[str, Any]:
@@ -75,6 +84,12 @@ class PrometheusServer:
 
     def write_config(self) -> None:
         self.config_file.write_text(json.dumps(self.configuration(), indent=1))
+        if self.web is not None:
+            self.web_file.write_text(json.dumps(self.web))
+
+    @property
+    def web_file(self) -> Path:
+        return self.folder / "web.yml"
 
     def start(self) -> PrometheusServer:
         """Starts, or starts again on the same port with the same data."""
@@ -90,12 +105,17 @@ class PrometheusServer:
                 # An alert's resend must not hide a hand-over from Alertmanager for a minute.
                 f"--rules.alert.resend-delay={self.resend_delay}",
                 "--rules.alert.for-outage-tolerance=0s",
+                *([f"--web.config.file={self.web_file}"] if self.web is not None else []),
                 *self.flags,
             ],
             self.folder,
         ).start()
         self.address = self._process.expect(r"Listening on.*?address=(127\.0\.0\.1:\d+)").group(1)
-        eventually(lambda: requests.get(f"{self.url}/-/ready", timeout=5).ok, timeout=60, what="Prometheus being ready")
+        eventually(
+            lambda: requests.get(f"{self.url}/-/ready", timeout=5, **self.asking).ok,
+            timeout=60,
+            what="Prometheus being ready",
+        )
         took_part.note(f"prometheus {self.binaries.version}")
         return self
 
@@ -127,11 +147,11 @@ class PrometheusServer:
         return self._process.output if self._process else ""
 
     def reload(self) -> requests.Response:
-        return requests.post(f"{self.url}/-/reload", timeout=60)
+        return requests.post(f"{self.url}/-/reload", timeout=60, **self.asking)
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The `data` of an API answer; asserts that it succeeded."""
-        answer = requests.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=60)
+        answer = requests.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=60, **self.asking)
         assert answer.ok, answer.text
         return answer.json()["data"]
 
