@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+
+from alerts.adapters.allowed_urls import check_base_url
 
 YES = frozenset(("1", "true", "yes", "on"))
 NO = frozenset(("0", "false", "no", "off", ""))
-HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\Z")
 
 
 @dataclass(frozen=True)
@@ -99,35 +99,9 @@ class Environment:
         value = self.given(name)
         if value is None:
             return default
-        if is_http_url(value):
+        found = check_base_url(value)
+        if not found:
             return value.rstrip("/")
-        self.wrong(
-            check_id,
-            name,
-            "is not an http or https URL that can be used as a base.",
-            "Use a form such as http://127.0.0.1:9090, without user, password, query or fragment.",
-        )
+        hint = "Use a form such as http://127.0.0.1:9090, without user, password, query or fragment."
+        self.wrong(check_id, name, f"{found[0].message}.", hint)
         return default
-
-
-def is_http_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        return (
-            parts.scheme in ("http", "https")
-            and _is_host(parts)
-            and parts.port != 0
-            and "@" not in parts.netloc
-            and not (parts.query or parts.fragment)
-            and value.isprintable()
-            and " " not in value
-        )
-    except ValueError:
-        return False
-
-
-def _is_host(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
-    if ":" in host:
-        return True
-    return bool(host) and all(HOST_LABEL.match(label) for label in host.rstrip(".").split("."))

@@ -48,21 +48,29 @@ class Entry(NamedTuple):
 
 def check_url(url: object, allowed: Iterable[str]) -> list[Finding]:
     """What stands against a row's ``url``; pointers are ``/url``."""
-    if not isinstance(url, str) or not url or len(url) > MAX_URL or not url.isprintable() or set(url) & set(' \\"<>'):
-        return [_finding("invalid_url", "must be an http or https URL")]
+    found = check_base_url(url)
     try:
-        parts = urlsplit(url)
-        host, port = _host_and_port(parts)
+        host, port = _host_and_port(_split(url))
+    except ValueError:
+        return found
+    if not any(_matches(entry, host, port) for entry in entries(allowed)):
+        found.append(_finding("host_not_allowed", f"{host.address or host.name} is not among the allowed hosts", HINT))
+    return found
+
+
+def check_base_url(url: object) -> list[Finding]:
+    """What stands against a URL that others are made from by putting a path behind it, whoever wrote it where."""
+    try:
+        parts = _split(url)
+        _host_and_port(parts)
     except ValueError as error:
         return [_finding("invalid_url", f"is no usable URL: {error}")]
     found = list[Finding]()
     if parts.username is not None or parts.password is not None:
         hint = "auth names the file or the variable that holds a password"
         found.append(_finding("secret_in_row", "must not hold a user name or a password", hint))
-    if "?" in url or "#" in url:
+    if set(str(url)) & set("?#"):
         found.append(_finding("invalid_url", "must not hold a query or a fragment"))
-    if not any(_matches(entry, host, port) for entry in entries(allowed)):
-        found.append(_finding("host_not_allowed", f"{host.address or host.name} is not among the allowed hosts", HINT))
     return found
 
 
@@ -108,6 +116,17 @@ def _finding(code: str, message: str, hint: str = "") -> Finding:
 
 
 # ------------------------------------------------------------------------------------------------ hosts
+
+
+def _split(url: object) -> SplitResult:
+    """ValueError in words for a person."""
+    if not isinstance(url, str) or not url:
+        raise ValueError("it is no text")
+    if len(url) > MAX_URL:
+        raise ValueError(f"it is longer than {MAX_URL} characters")
+    if not url.isprintable() or set(url) & set(' \\"<>'):
+        raise ValueError("it holds characters that no URL has")
+    return urlsplit(url)
 
 
 def _host_and_port(parts: SplitResult) -> tuple[Host, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from alerts.adapters.allowed_urls import host_of
+from alerts.adapters.allowed_urls import check_base_url, host_of
 from alerts.agent.secret_files import PrometheusAccess
 
 LONGEST_WAIT = 60
@@ -76,8 +76,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         if not getattr(given, option):
             parser.error(f"--{option.replace('_', '-')} is needed, or {variable} in the environment")
     for option in ("server", "prometheus"):
-        if not _is_http(getattr(given, option)):
-            parser.error(f"--{option} is no http:// or https:// address without user, query and fragment")
+        for finding in check_base_url(getattr(given, option)):
+            parser.error(f"--{option} {finding.message}")
     if not 0 <= given.wait <= LONGEST_WAIT:
         parser.error(f"--wait is between 0 and {LONGEST_WAIT} seconds")
     for option in ("interval", "heartbeat", "timeout"):
@@ -142,18 +142,3 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--timeout", type=float, default=told("AGENT_TIMEOUT", "30"), help="seconds Prometheus may take to reload")
     add("--once", action="store_true", help="one pass, then end")
     return parser
-
-
-def _is_http(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        return (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.username is None
-            and not parts.query
-            and not parts.fragment
-            and (parts.port is None or parts.port > 0)
-        )
-    except ValueError:
-        return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from alerts.adapters.allowed_urls import check_url, entry_of, is_allowed, may_connect, wrong_entries
+from alerts.agent.options import parse
+from config_server.environment import Environment
 
 LIST = (
     "localhost",
@@ -129,6 +131,38 @@ def test_a_url_holds_neither_secrets_nor_more_than_a_base(url, code):
     findings = check_url(url, LIST)
     assert [finding.code for finding in findings] == [code]
     assert "hunter2" not in str(findings)
+
+
+def in_settings(url: str) -> list[str]:
+    environment = Environment({"PROMETHEUS_URL": url})
+    environment.url("PROMETHEUS_URL", "", "alerts.E005")
+    return [problem.message for problem in environment.problems]
+
+
+def in_options(url: str, capsys) -> list[str]:
+    needed = ["--server", "https://plane", "--token-file", "t", "--rule-dir", "r"]
+    try:
+        parse([*needed, f"--prometheus={url}"], {})
+    except SystemExit:
+        return [capsys.readouterr().err]
+    return []
+
+
+BASES = ("http://a/?", "http://a/#", "http://a?b=c", "http://a#b", "http://u:hunter2@a", "http://u@a", "http://@a")
+
+
+@pytest.mark.parametrize("url", [*filter(lambda url: isinstance(url, str) and url, NO_URLS), *BASES])
+def test_what_no_row_may_hold_is_refused_in_settings_and_options_too(url, capsys):
+    if url != url.strip():
+        url += "x"  # blanks around a variable's value are no part of it
+    for refused in (in_settings(url), in_options(url, capsys)):
+        assert len(refused) == 1
+        assert "hunter2" not in refused[0]
+
+
+@pytest.mark.parametrize("url", [*ALLOWED, *NOT_ALLOWED, "http://under_score:9090/a/b/"])
+def test_settings_and_options_take_every_host(url, capsys):
+    assert in_settings(url) == in_options(url, capsys) == []
 
 
 def test_an_empty_list_allows_nothing():

@@ -58,9 +58,15 @@ def test_codes_of_the_guide_are_those_of_the_code():
     ("options", "words"),
     [
         (NEEDED[2:], "--server is needed, or CONFIG_SERVER_URL"),
-        ([*NEEDED[2:], "--server", "config.example"], "--server is no http"),
-        ([*NEEDED[2:], "--server", "http://user:secret@config.example"], "--server is no http"),
-        ([*NEEDED, "--prometheus", "file:///x"], "--prometheus is no http"),
+        (
+            [*NEEDED[2:], "--server", "config.example"],
+            "--server is no usable URL: its scheme",
+        ),
+        (
+            [*NEEDED[2:], "--server", "http://user:secret@config.example"],
+            "--server must not hold a user name",
+        ),
+        ([*NEEDED, "--prometheus", "file:///x"], "--prometheus is no usable URL"),
         ([*NEEDED, "--wait", "61"], "--wait is between 0 and 60"),
         ([*NEEDED, "--interval", "0"], "--interval is between"),
         ([*NEEDED, "--interval", "nan"], "--interval is between"),
