@@ -1,6 +1,7 @@
 """Rows as the domain sees them: rules become layers, namespaces and groups become the topology.
 
-Ten thousand rules are read at once, so they come as plain columns, and equal JSON texts share one object.
+A hundred thousand rules are read at once, so they come as plain columns, and what is equal in them is one object:
+names and texts, scopes, configurations.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
+from alerts.domain.compiler import without_garbage_collection
 from alerts.domain.layers import GLOBAL, Group, Kind, Layer, Namespace, Scope, Strategy, Topology
 from alerts.domain.variables import variables_from_json
 from alerts.models import AlertRule
@@ -62,25 +64,29 @@ def load_layers(rules: QuerySet[AlertRule] | None = None) -> list[Layer]:
     rows = AlertRule.objects.living() if rules is None else rules
     texts = {f"{column}_text": Cast(column, TextField()) for column in JSON_COLUMNS}
     columns = rows.order_by("id").annotate(**texts).values_list(*COLUMNS)
-    return list(_layers(columns.iterator(chunk_size=5000)))
+    with without_garbage_collection():
+        return list(_layers(columns.iterator(chunk_size=5000)))
 
 
 def _layers(rows: Iterable[tuple[Any, ...]]) -> Iterable[Layer]:
     config: Callable[[str], dict[str, Any]] = _remembering(json.loads)
     names: Callable[[str], tuple[str, ...]] = _remembering(lambda text: tuple(json.loads(text)))
     variables = _remembering(lambda text: variables_from_json(json.loads(text)))
+    scope: Callable[[tuple[str | None, ...]], Scope] = _remembering(lambda places: _scope(*places))
+    texts: dict[Any, Any] = {}
+    shared = texts.setdefault
     for row in rows:
         yield Layer(
             rule_id=row[0],
-            kind=row[1],
-            key=row[2],
-            scope=_scope(*row[3:7]),
+            kind=shared(row[1], row[1]),
+            key=shared(row[2], row[2]),
+            scope=scope(row[3:7]),
             priority=row[7],
-            strategy=row[8],
+            strategy=shared(row[8], row[8]),
             enabled=row[9],
-            name=row[10],
-            query=row[11],
-            severity=row[12],
+            name=shared(row[10], row[10]),
+            query=shared(row[11], row[11]),
+            severity=shared(row[12], row[12]),
             allow_split=row[13],
             default_config=config(row[14]),
             config=config(row[15]),
@@ -90,10 +96,10 @@ def _layers(rows: Iterable[tuple[Any, ...]]) -> Iterable[Layer]:
         )
 
 
-def _remembering(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    known: dict[str, Any] = {}
+def _remembering(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    known: dict[Any, Any] = {}
 
-    def recall(text: str) -> Any:
+    def recall(text: Any) -> Any:
         if text not in known:
             known[text] = read(text)
         return known[text]

@@ -8,7 +8,7 @@ creation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import lru_cache, reduce
 from operator import itemgetter
 from typing import Any
@@ -43,25 +43,21 @@ def lookup(root: Any, position: Position) -> Any:
 class _Interning:
     """Makes equal nodes one object, and drops tests that decide nothing."""
 
-    def __init__(self, findings: Callable[[], Finding]) -> None:
+    def __init__(self, layers: Sequence[Layer]) -> None:
         self._known: dict[Hashable, Node] = {}
-        self._too_many = findings
+        self._layers = layers
 
     def node(self, label: str, table: dict[str, Any], rest: Any) -> Any:
         table = {value: child for value, child in table.items() if child is not rest and child != rest}
         if not table:
             return rest
-        identity = (label, _identity(rest), frozenset((value, _identity(child)) for value, child in table.items()))
+        identity = (label, rest, frozenset(table.items()))
         known = self._known.get(identity)
         if known is None:
             if len(self._known) >= MAX_NODES:
-                raise PolicyConflict(self._too_many())
+                raise PolicyConflict(too_many(self._layers))
             known = self._known[identity] = Node(label, table, rest)
         return known
-
-
-def _identity(outcome: Any) -> Hashable:
-    return ("node", id(outcome)) if type(outcome) is Node else ("leaf", outcome)
 
 
 def build(topology: Topology, layers: Sequence[Layer]) -> Any:
@@ -71,37 +67,47 @@ def build(topology: Topology, layers: Sequence[Layer]) -> Any:
     """
     if len(layers) == 1:
         return whole_scope(topology, layers[0].scope)[0]
-    plans = _labels(topology, layers)
-    overrides = [layer.strategy == "override" for layer in layers]
-    interning = _Interning(lambda: too_many(layers))
-    memo: dict[tuple[int, tuple[int, ...]], Any] = {}
+    return _Division(topology, layers).everywhere()
 
-    def prune(matched: list[int]) -> tuple[int, ...]:
-        matched.sort()
-        for place, index in enumerate(matched):
-            if overrides[index]:
-                return tuple(matched[: place + 1])
-        return tuple(matched)
 
-    def division(step: int, matched: tuple[int, ...]) -> Any:
-        limit = matched[-1] if matched and overrides[matched[-1]] else len(layers)
+class _Division:
+    """The working state of dividing; gone with its last use, as a function that calls itself would not be."""
+
+    def __init__(self, topology: Topology, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        self._plans = _labels(topology, layers)
+        self._overrides = [layer.strategy == "override" for layer in layers]
+        self._interning = _Interning(layers)
+        self._known: dict[tuple[int, tuple[int, ...]], Any] = {}
+
+    def everywhere(self) -> Any:
+        return self._at(0, self._prune([i for i, layer in enumerate(self._layers) if layer.scope.level == "global"]))
+
+    def _at(self, step: int, matched: tuple[int, ...]) -> Any:
+        """What the labels from ``step`` on decide where those before let ``matched`` through."""
+        limit = matched[-1] if matched and self._overrides[matched[-1]] else len(self._layers)
+        plans = self._plans
         while step < len(plans) and plans[step].strongest >= limit:
             step += 1
         if step == len(plans):
             return matched
-        known = memo.get((step, matched))
+        known = self._known.get((step, matched))
         if known is None:
             plan = plans[step]
             children = {
-                seen: division(step + 1, prune([*matched, *(index for index in seen if index < limit)]))
+                seen: self._at(step + 1, self._prune([*matched, *(index for index in seen if index < limit)]))
                 for seen in plan.distinct
             }
             table = {value: children[seen] for value, seen in plan.seen.items()}
-            known = memo[(step, matched)] = interning.node(plan.label, table, children[plan.rest])
+            known = self._known[(step, matched)] = self._interning.node(plan.label, table, children[plan.rest])
         return known
 
-    everywhere = prune([index for index, layer in enumerate(layers) if layer.scope.level == "global"])
-    return division(0, everywhere)
+    def _prune(self, matched: list[int]) -> tuple[int, ...]:
+        matched.sort()
+        for place, index in enumerate(matched):
+            if self._overrides[index]:
+                return tuple(matched[: place + 1])
+        return tuple(matched)
 
 
 @lru_cache(maxsize=4096)
@@ -171,27 +177,21 @@ def _labels(topology: Topology, layers: Sequence[Layer]) -> list[_LabelPlan]:
 
 def relabel(root: Any, outcome: Callable[[Any], Any], layers: Sequence[Layer]) -> Any:
     """The same division with other outcomes; positions that now agree are united."""
-    interning = _Interning(lambda: too_many(layers))
-    memo: dict[int, Any] = {}
+    return _relabelled(root, outcome, _Interning(layers), {})
 
-    def walk(node: Any) -> Any:
-        if type(node) is not Node:
-            return outcome(node)
-        known = memo.get(id(node))
-        if known is None:
-            children: dict[Hashable, Any] = {}
 
-            def child(of: Any) -> Any:
-                identity = _identity(of)
-                if identity not in children:
-                    children[identity] = walk(of)
-                return children[identity]
-
-            table = {value: child(of) for value, of in node.table.items()}
-            known = memo[id(node)] = interning.node(node.label, table, child(node.rest))
-        return known
-
-    return walk(root)
+def _relabelled(root: Any, outcome: Callable[[Any], Any], interning: _Interning, known: dict[Any, Any]) -> Any:
+    if root in known:
+        return known[root]
+    if type(root) is Node:
+        children = (root.rest, *root.table.values())
+        after = {child: _relabelled(child, outcome, interning, known) for child in children}
+        table = {value: after[child] for value, child in root.table.items()}
+        found = interning.node(root.label, table, after[root.rest])
+    else:
+        found = outcome(root)
+    known[root] = found
+    return found
 
 
 def outcomes(root: Any) -> set[Any]:
@@ -215,26 +215,26 @@ def boxes(root: Any, layers: Sequence[Layer], wanted: Callable[[Any], bool]) -> 
     Raises PolicyConflict, naming the layers that multiply, past 2,000 of them.
     """
     found: dict[Any, list[Region]] = {}
-    count = 0
-
-    def walk(node: Any, path: tuple[tuple[str, Condition], ...]) -> None:
-        nonlocal count
-        if type(node) is not Node:
-            if wanted(node):
-                count += 1
-                if count > MAX_REGIONS:
-                    raise PolicyConflict(too_many(layers))
-                found.setdefault(node, []).append(Region(tuple(sorted(path, key=itemgetter(0)))))
-            return
-        groups: dict[Hashable, tuple[Any, list[str]]] = {}
-        for value, child in node.table.items():
-            groups.setdefault(_identity(child), (child, []))[1].append(value)
-        for child, values in sorted(groups.values(), key=lambda group: min(group[1])):
-            walk(child, (*path, (node.label, Condition(True, frozenset(values)))))
-        walk(node.rest, (*path, (node.label, Condition(False, frozenset(node.table)))))
-
-    walk(root, ())
+    for count, (outcome, region) in enumerate(_boxes(root, (), wanted), 1):
+        if count > MAX_REGIONS:
+            raise PolicyConflict(too_many(layers))
+        found.setdefault(outcome, []).append(region)
     return {outcome: united(regions) for outcome, regions in found.items()}
+
+
+def _boxes(
+    node: Any, path: tuple[tuple[str, Condition], ...], wanted: Callable[[Any], bool]
+) -> Iterator[tuple[Any, Region]]:
+    if type(node) is not Node:
+        if wanted(node):
+            yield node, Region(tuple(sorted(path, key=itemgetter(0))))
+        return
+    groups: dict[Any, list[str]] = {}
+    for value, child in node.table.items():
+        groups.setdefault(child, []).append(value)
+    for child, values in sorted(groups.items(), key=lambda group: min(group[1])):
+        yield from _boxes(child, (*path, (node.label, Condition(True, frozenset(values)))), wanted)
+    yield from _boxes(node.rest, (*path, (node.label, Condition(False, frozenset(node.table)))), wanted)
 
 
 def united(regions: list[Region]) -> list[Region]:

@@ -21,7 +21,7 @@ LEVELS: dict[str, int] = {"global": 0, "namespace": 1, "group": 2, "target": 3}
 DEFAULT_PRIORITY = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Namespace:
     """A dimension of classification; ``label`` is the Prometheus label that carries it."""
 
@@ -30,7 +30,7 @@ class Namespace:
     priority: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """A place in one namespace. Identified by (namespace, label value): both are fixed at creation."""
 
@@ -39,7 +39,7 @@ class Group:
     parent: str | None = None
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Scope:
     """Where a layer is written. ``namespace`` is a namespace's name, ``value`` a group's label value or a hostname."""
 
@@ -63,7 +63,7 @@ class Scope:
 GLOBAL = Scope()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Variable:
     """A declared variable of a query template. ``default`` None means that a value must be given."""
 
@@ -77,7 +77,7 @@ class Variable:
     description: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layer:
     """What one alert rule says about its key.
 
