@@ -18,7 +18,7 @@ from functools import cached_property
 from alerts.domain import recordings
 from alerts.domain.compiled import CompiledRule, KeyPlan
 from alerts.domain.errors import Finding, PolicyError
-from alerts.domain.key_compiler import KeyCompiler, Options
+from alerts.domain.key_compiler import Common, KeyCompiler, Options
 from alerts.domain.layers import KeyId, Layer, Policy, Topology
 
 __all__ = ["CompiledPolicy", "Options", "compile_key", "compile_policy"]
@@ -43,11 +43,11 @@ def compile_key(topology: Topology, layers: Iterable[Layer], options: Options) -
     """Compiles the layers of one key (in any order). Never raises for a faulty policy: see ``KeyPlan.findings``."""
     strength = topology.strength
     ordered = tuple(sorted(layers, key=lambda layer: (strength(layer), layer.scope), reverse=True))
-    return _compile(topology, ordered, options)
+    return _compile(topology, ordered, options, Common())
 
 
-def _compile(topology: Topology, ordered: tuple[Layer, ...], options: Options) -> KeyPlan:
-    compiler = KeyCompiler(topology, ordered, options)
+def _compile(topology: Topology, ordered: tuple[Layer, ...], options: Options, common: Common) -> KeyPlan:
+    compiler = KeyCompiler(topology, ordered, options, common)
     try:
         return compiler.compile()
     except PolicyError as refused:
@@ -60,11 +60,12 @@ def compile_policy(policy: Policy, options: Options, previous: CompiledPolicy | 
     if previous is not None and previous.topology is policy.topology and previous.options == options:
         reusable = previous.plans
     plans: dict[KeyId, KeyPlan] = {}
+    common = Common()
     with without_garbage_collection():
         for key_id, layers in policy.by_key.items():
             known = reusable.get(key_id)
             if known is None or known.layers != layers:
-                known = _compile(policy.topology, layers, options)
+                known = _compile(policy.topology, layers, options, common)
             plans[key_id] = known
     problems = {key_id: plan.findings for key_id, plan in plans.items() if plan.findings}
     problems.update(recordings.problems(plans))

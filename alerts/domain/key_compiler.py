@@ -14,6 +14,7 @@ from alerts.domain.layout import Layout
 from alerts.domain.placement import Placement, Placer, alone
 from alerts.domain.promql.expression import Expression, parse
 from alerts.domain.promql.injection import inject
+from alerts.domain.promql.matchers import Matcher
 from alerts.domain.promql.metrics import metrics_read
 from alerts.domain.regions import Region
 from alerts.domain.resolver import EffectiveRule, content_of, fold, resolve
@@ -49,13 +50,39 @@ class Piece:
     static: Pairs
 
 
+class Common:
+    """What the rules of many keys have in common is one object: regions with their matchers, and labels.
+
+    It lives as long as one compile, so it keeps nothing that no rule needs.
+    """
+
+    def __init__(self) -> None:
+        self._regions: dict[Region, tuple[Region, tuple[Matcher, ...]]] = {}
+        self._labels: dict[tuple[Pairs, Pairs], Pairs] = {}
+
+    def region(self, region: Region) -> tuple[Region, tuple[Matcher, ...]]:
+        """The one region equal to this, and its matchers."""
+        known = self._regions.get(region)
+        if known is None:
+            known = self._regions[region] = (region, region.matchers())
+        return known
+
+    def labels(self, labels: Pairs, further: Pairs) -> Pairs:
+        """Both, sorted; ``further`` says the last word."""
+        known = self._labels.get((labels, further))
+        if known is None:
+            known = self._labels[labels, further] = tuple(sorted(dict(labels + further).items()))
+        return known
+
+
 class KeyCompiler:
     """The working state of compiling one key; used once."""
 
-    def __init__(self, topology: Topology, layers: tuple[Layer, ...], options: Options) -> None:
+    def __init__(self, topology: Topology, layers: tuple[Layer, ...], options: Options, common: Common) -> None:
         self.topology = topology
         self.layers = layers
         self.options = options
+        self._common = common
         self.key_id = layers[0].key_id
         self.kind = layers[0].kind
         self.determined_by = (topology.target_label, *options.determined_by)
@@ -67,6 +94,7 @@ class KeyCompiler:
         self._shapes: dict[Chain, Shape] = {}
         self._findings: dict[Finding, None] = {}
         self._labels: tuple[str, ...] = ()
+        self._annotated: dict[Pairs, Pairs] = {}
 
     def broken(self, findings: tuple[Finding, ...]) -> KeyPlan:
         """A plan without rules: traces still work on its layers."""
@@ -242,7 +270,8 @@ class KeyCompiler:
         placement = alone(self.layers[0].scope)
         _, region = diagram.whole_scope(self.topology, self.layers[0].scope)
         expression = parse(rule.expr)
-        branch = Branch(region, rule.expr, inject(expression, region.matchers(), rule.unscoped), rule.unscoped)
+        region, matchers = self._common.region(region)
+        branch = Branch(region, rule.expr, inject(expression, matchers, rule.unscoped), rule.unscoped)
         plan.rules = (self._compiled(placement, rule, (), (branch,)),)
         plan.pieces[chain] = plan.rules
         plan.reads = metrics_read(expression).difference(rule.unscoped)
@@ -334,8 +363,8 @@ class KeyCompiler:
             rule = self._rule(piece.leader)
             expression = parse(rule.expr)
             reads |= metrics_read(expression).difference(rule.unscoped)
-            expr = inject(expression, piece.region.matchers(), rule.unscoped)
-            yield Branch(piece.region, rule.expr, expr, rule.unscoped)
+            region, matchers = self._common.region(piece.region)
+            yield Branch(region, rule.expr, inject(expression, matchers, rule.unscoped), rule.unscoped)
 
     def _compiled(
         self, placement: Placement, rule: EffectiveRule, static: Pairs, branches: tuple[Branch, ...]
@@ -351,14 +380,7 @@ class KeyCompiler:
                     rule_id=self.layers[0].rule_id,
                 )
             )
-        labels = rule.labels
-        if static or placement.label is not None:
-            scope = ((self.topology.scope_label, placement.label),) if placement.label is not None else ()
-            labels = tuple(sorted(dict(labels + static + scope).items()))
-        annotations = rule.annotations
-        if self.options.base_url and kind == "alerting":
-            url = f"{self.options.base_url}/policy/{kind}/{quote(key, safe='')}"
-            annotations = tuple(sorted(({"policy_url": url} | dict(annotations)).items()))
+        scope = ((self.topology.scope_label, placement.label),) if placement.label is not None else ()
         standing_for = self._resolve(placement.chain) or rule
         affinity = self._affinity(standing_for)
         file, group = layout.place(self.options.layout, placement.scope, affinity, rule.interval)
@@ -370,13 +392,23 @@ class KeyCompiler:
             for_duration=rule.for_duration,
             keep_firing_for=rule.keep_firing_for,
             interval=rule.interval,
-            labels=labels,
-            annotations=annotations,
+            labels=self._common.labels(rule.labels, static + scope),
+            annotations=self._annotations(rule.annotations),
             file=file,
             group=group,
             scope=placement.scope,
             branches=branches,
         )
+
+    def _annotations(self, written: Pairs) -> Pairs:
+        """With the page of this key, unless its author names another."""
+        if not self.options.base_url or self.kind != "alerting":
+            return written
+        known = self._annotated.get(written)
+        if known is None:
+            url = f"{self.options.base_url}/policy/{self.kind}/{quote(self.key_id[1], safe='')}"
+            known = self._annotated[written] = tuple(sorted(({"policy_url": url} | dict(written)).items()))
+        return known
 
     def _affinity(self, rule: EffectiveRule) -> str:
         """Recordings and what reads them meet in one group: the recorded series' name, else the key."""

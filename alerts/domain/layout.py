@@ -54,15 +54,30 @@ def scope_file(scope: Scope) -> str:
     return f"{scope.level}-{file_part(scope.value or scope.namespace)}.yml"
 
 
-@lru_cache(maxsize=65_536)
 def place(layout: Layout, scope: Scope, affinity: str, interval: str | None) -> tuple[str, str]:
     """(file, group) of a rule. ``affinity`` brings a recording and the alerts that read it into one group."""
-    suffix = f"@{interval}" if interval else ""
-    number = int(_digest(affinity)[:8], 16)
     if layout == "consolidated":
-        bucket = f"policy-{number % FILE_BUCKETS:02d}"
-        return f"{bucket}.yml", f"{bucket}{suffix}"
-    group = scope.text
+        return _bucket(_number(affinity) % FILE_BUCKETS, interval)
     if scope.level in ("global", "namespace"):
-        group = f"{group}-{number % GROUP_BUCKETS}"
-    return scope_file(scope), f"{group}{suffix}"
+        return _own_file(scope, f"-{_number(affinity) % GROUP_BUCKETS}", interval)
+    return _own_file(scope, "", interval)
+
+
+@lru_cache(maxsize=16_384)
+def _number(affinity: str) -> int:
+    return int(_digest(affinity)[:8], 16)
+
+
+@lru_cache(maxsize=1024)
+def _bucket(number: int, interval: str | None) -> tuple[str, str]:
+    bucket = f"policy-{number:02d}"
+    return f"{bucket}.yml", f"{bucket}{_at(interval)}"
+
+
+@lru_cache(maxsize=16_384)
+def _own_file(scope: Scope, part: str, interval: str | None) -> tuple[str, str]:
+    return scope_file(scope), f"{scope.text}{part}{_at(interval)}"
+
+
+def _at(interval: str | None) -> str:
+    return f"@{interval}" if interval else ""
