@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
-from alerts.actions import fleet, policy, releases, servers, wanted
+from alerts.actions import fleet, fleet_status, policy, servers, wanted
 from alerts.actions.errors import InvalidPolicy, NotFound
+from alerts.actions.fleet_status import Standing
 from alerts.actions.policy import LoadedPolicy
 from alerts.actions.wanted import KeptKey
 from alerts.adapters.server_spec import ServerSpec
@@ -18,7 +19,7 @@ from alerts.domain.errors import Finding
 from alerts.domain.layers import Layer, Position, Topology
 from alerts.domain.resolver import Setting
 from alerts.domain.trace import FieldTrace, KeyTrace, trace
-from alerts.models import Group, Membership, ServerState, Target
+from alerts.models import Group, Membership, Target
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ def _rules_on(spec: ServerSpec, place: Place) -> Iterator[dict[str, Any]]:
 
 def _head(place: Place, holding: Sequence[ServerSpec]) -> dict[str, Any]:
     revision = place.loaded.revision
-    states = ServerState.objects.select_related("loaded_release").in_bulk([spec.name for spec in holding])
-    on = [_on_server(spec.name, states.get(spec.name), revision) for spec in holding]
+    found = fleet_status.standings(((spec.name, spec.delivery, spec.enabled) for spec in holding), revision)
+    on = [_on_server(name, standing) for name, standing in found.items()]
     return {
         "target": place.target.hostname if place.target is not None else None,
         "position": dict(place.position),
@@ -169,11 +170,15 @@ def _head(place: Place, holding: Sequence[ServerSpec]) -> dict[str, Any]:
     }
 
 
-def _on_server(name: str, state: ServerState | None, revision: int) -> dict[str, Any]:
-    loaded = state.loaded_revision if state else 0
-    pinned = state.pinned_release_id if state else None
-    in_sync = state is not None and pinned is None and loaded == revision and releases.is_good(state)
-    return {"name": name, "loaded_revision": loaded, "in_sync": in_sync, "pinned": pinned}
+def _on_server(name: str, standing: Standing) -> dict[str, Any]:
+    return {
+        "name": name,
+        "loaded_revision": standing.state.loaded_revision,
+        "in_sync": standing.in_sync,
+        "why": standing.why or None,
+        "silent_since": standing.silent_since,
+        "pinned": standing.state.pinned_release_id,
+    }
 
 
 def effective_for_target(target_id: int, server: str | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from alerts.actions import telemetry
+from alerts.actions.fleet_status import Standing, standing_of
 from alerts.actions.telemetry import Series, age
 from alerts.adapters.broker import queue_lengths
 from alerts.models import (
@@ -88,6 +89,7 @@ class Watched:
 
     row: PrometheusServer
     state: ServerState
+    standing: Standing
     behind: float
 
     @property
@@ -116,6 +118,11 @@ def _servers() -> Iterator[Figure]:
         "loaded_revision",
         "The policy revision Prometheus was last seen to hold.",
         lambda one: one.state.loaded_revision,
+    )
+    yield each(
+        "in_sync",
+        "Whether the server is known to hold the policy's revision: read back, not pinned, its agent not silent.",
+        lambda one: one.standing.in_sync,
     )
     yield each(
         "behind_seconds",
@@ -163,7 +170,8 @@ def _watched(now: datetime) -> list[Watched]:
             ]
             # What was just committed is lacking too: never 0.
             behind = max(age(min(known, default=committed_at), now), 0.001)
-        found.append(Watched(row, state, behind))
+        standing = standing_of(state, revision, row.delivery, row.enabled, now)
+        found.append(Watched(row, state, standing, behind))
     return found
 
 

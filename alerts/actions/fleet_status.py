@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.utils import timezone
 
@@ -17,21 +17,48 @@ from alerts.actions.reconcile import UNREACHABLE
 from alerts.models import PolicyState, PrometheusServer, ServerState
 
 AGENT_SILENT_AFTER = timedelta(minutes=3)
-"""An agent asks at least once a minute."""
+"""An agent asks at least once a minute: it waits no longer for an answer, nor between two tries."""
+
+Reason = Literal["", "disabled", "failed", "never_seen", "silent", "pinned", "nothing", "behind", "ahead", "unverified"]
+TONES: Mapping[Reason, str] = {"": "good", "failed": "bad", "never_seen": "bad", "silent": "bad"}
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One server at one moment. ``why`` says in a sentence why it does not hold ``revision``; empty when it does."""
+    """One server at one moment: whether it holds ``revision``, and for what ``reason`` that cannot be said.
+
+    This is the one rule of what "in sync" means; who can look closer (``status``) may only say no where it says yes.
+    """
 
     revision: int
     state: ServerState
-    why: str
-    tone: str
+    reason: Reason
+    silent_since: datetime | None
 
     @property
     def in_sync(self) -> bool:
-        return not self.why
+        return not self.reason
+
+    @property
+    def tone(self) -> str:
+        return TONES.get(self.reason, "warning")
+
+    @property
+    def why(self) -> str:
+        """Why not, in a sentence; empty when it is in sync."""
+        error = self.state.last_error or {}
+        return {
+            "": "",
+            "disabled": "It is disabled: nothing is delivered to it.",
+            "failed": f"The last delivery failed: {error.get('message', error.get('code', ''))}",
+            "never_seen": "Its agent was never seen.",
+            "silent": "Its agent has not been seen for a while: what it holds now is not known.",
+            "pinned": f"It is pinned to release {self.state.pinned_release_id}.",
+            "nothing": "Nothing was delivered to it yet.",
+            "behind": "A change is on its way.",
+            "ahead": "It holds a newer revision already.",
+            "unverified": "What is in place has not been read back yet.",
+        }[self.reason]
 
     @property
     def loaded_since(self) -> datetime | None:
@@ -62,6 +89,7 @@ class Standing:
             "loaded_release": state.loaded_release_id,
             "in_sync": self.in_sync,
             "why": self.why or None,
+            "silent_since": self.silent_since,
             "unreachable": self.unreachable or None,
             "pinned": state.pinned_release_id,
             "failures": state.failures,
@@ -73,39 +101,39 @@ class Standing:
         }
 
 
-def standings(servers: Iterable[tuple[str, str, bool]]) -> Mapping[str, Standing]:
-    """By name, for servers given as (name, delivery, enabled): two queries."""
+def standings(servers: Iterable[tuple[str, str, bool]], revision: int | None = None) -> Mapping[str, Standing]:
+    """By name, for servers given as (name, delivery, enabled): two queries, one when the revision is given."""
     asked = {name: (delivery, enabled) for name, delivery, enabled in servers}
     rows = ServerState.objects.filter(pk__in=asked).select_related("loaded_release").defer("loaded_release__manifest")
     states = {state.name: state for state in rows}
-    revision = PolicyState.current()
+    wanted = PolicyState.current() if revision is None else revision
     now = timezone.now()
-    found = {}
-    for name, (delivery, enabled) in asked.items():
-        state = states.get(name) or ServerState(name=name)
-        why, tone = _why_not(state, revision, delivery, enabled, now)
-        found[name] = Standing(revision, state, why, tone)
-    return found
+    return {
+        name: standing_of(states.get(name) or ServerState(name=name), wanted, delivery, enabled, now)
+        for name, (delivery, enabled) in asked.items()
+    }
 
 
-def _why_not(state: ServerState, revision: int, delivery: str, enabled: bool, now: datetime) -> tuple[str, str]:
-    """The weightiest reason, and how bad it is."""
-    error = state.last_error or {}
+def standing_of(state: ServerState, revision: int, delivery: str, enabled: bool, now: datetime) -> Standing:
     is_agents = delivery == PrometheusServer.Delivery.AGENT
+    seen = state.agent_seen_at if is_agents else None
+    silent_since = seen if seen is not None and seen < now - AGENT_SILENT_AFTER else None
+    reason = _reason(state, revision, enabled, is_agents and seen is None, silent_since is not None)
+    return Standing(revision, state, reason, silent_since)
+
+
+def _reason(state: ServerState, revision: int, enabled: bool, is_unseen: bool, is_silent: bool) -> Reason:
+    """The weightiest one."""
     if not enabled:
-        return "It is disabled: nothing is delivered to it.", "warning"
-    if error:
-        return f"The last delivery failed: {error.get('message', error.get('code', ''))}", "bad"
-    if is_agents and state.agent_seen_at is None:
-        return "Its agent was never seen.", "bad"
-    if is_agents and state.agent_seen_at is not None and state.agent_seen_at < now - AGENT_SILENT_AFTER:
-        return "Its agent has not been seen for a while.", "bad"
+        return "disabled"
+    if state.last_error:
+        return "failed"
+    if is_unseen or is_silent:
+        return "never_seen" if is_unseen else "silent"
     if state.pinned_release_id is not None:
-        return f"It is pinned to release {state.pinned_release_id}.", "warning"
+        return "pinned"
     if state.loaded_release is None:
-        return "Nothing was delivered to it yet.", "warning"
-    if state.loaded_revision < revision:
-        return "A change is on its way.", "warning"
-    if not releases.is_good(state):
-        return "What is in place has not been read back yet.", "warning"
-    return "", "good"
+        return "nothing"
+    if state.loaded_revision != revision:
+        return "behind" if state.loaded_revision < revision else "ahead"
+    return "" if releases.is_good(state) else "unverified"

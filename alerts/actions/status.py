@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import timezone
+
 from alerts.actions import reconcile, releases, servers
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import prometheus
+from alerts.actions.fleet_status import standing_of
 from alerts.models import DEFAULT_SERVER, PolicyState, Release
+
+DIFFERS = "What is on disk or loaded is not what was delivered."
 
 
 def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     """Asks the database, the disk and Prometheus; changes nothing."""
     spec = servers.spec(server)
     state = releases.state_of(server)
-    revision = PolicyState.current()
+    standing = standing_of(state, PolicyState.current(), spec.delivery, spec.enabled, timezone.now())
     release = state.loaded_release
     drift = reconcile.look(server)
+    why = standing.why or (DIFFERS if drift.any else None)
     return {
         "server": server,
         "url": prometheus(spec).name,
         "rule_dir": str(spec.rule_dir),
         "layout": spec.layout,
-        "revision": revision,
+        "revision": standing.revision,
         "loaded_revision": state.loaded_revision,
-        "in_sync": state.pinned_release_id is None
-        and state.loaded_revision == revision
-        and releases.is_good(state)
-        and not drift.any,
+        "in_sync": why is None,
+        "why": why,
+        "silent_since": standing.silent_since,
         "loaded_release": state.loaded_release_id,
         "content_hash": release.content_hash if release else None,
         "loaded_since": release.verified_at if release else None,
         "rule_count": release.rule_count if release else 0,
         "pinned": state.pinned_release_id,
         "last_good": release.last_good if release else [],
-        "reachable": not drift.unreachable,
+        "reachable": not drift.unreachable and standing.reason not in ("silent", "never_seen"),
         "drift": [*drift.on_disk, *drift.loaded],
         "warnings": [*_warnings(release), *_weaker()],
         "error": state.last_error

@@ -85,6 +85,7 @@ _STANDING = {
     "loaded_release": None,
     "in_sync": False,
     "why": "Its agent was never seen.",
+    "silent_since": None,
     "pinned": None,
     "failures": 0,
     "error": None,
@@ -120,7 +121,16 @@ _HEAD = {
     "loaded_revision": 12,
     "in_sync": True,
     "pinned": None,
-    "servers": [{"name": "default", "loaded_revision": 12, "in_sync": True, "pinned": None}],
+    "servers": [
+        {
+            "name": "default",
+            "loaded_revision": 12,
+            "in_sync": True,
+            "why": None,
+            "silent_since": None,
+            "pinned": None,
+        }
+    ],
 }
 EFFECTIVE = {
     **_HEAD,
@@ -213,6 +223,8 @@ STATUS = {
     "revision": 12,
     "loaded_revision": 12,
     "in_sync": True,
+    "why": None,
+    "silent_since": None,
     "loaded_release": 7,
     "rule_count": 1,
     "pinned": None,

@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from alerts.actions import fleet_status, releases
-from alerts.actions.fleet_status import Standing
+from alerts.actions import fleet_status
+from alerts.actions.fleet_status import Reason, Standing
 from alerts.models import DEFAULT_SERVER, PolicyState, PrometheusServer
+
+WORDS: Mapping[Reason, str] = {
+    "": "Prometheus holds this policy",
+    "failed": "the last delivery failed",
+    "never_seen": "its agent was never seen",
+    "silent": "its agent is not heard of",
+    "nothing": "nothing delivered yet",
+    "behind": "a change is on its way",
+    "unverified": "not read back yet",
+}
 
 
 def summary() -> dict[str, Any]:
     """From the database alone, so that it costs every page the same little."""
     servers = PrometheusServer.objects.living().filter(enabled=True).order_by("name")
-    rows = list(servers.values_list("name", "delivery", "enabled"))
-    if [name for name, _, _ in rows] == [DEFAULT_SERVER]:
-        return _of_the_only_one()
-    return _of_many(fleet_status.standings(rows).values())
+    found = fleet_status.standings(servers.values_list("name", "delivery", "enabled"))
+    return _of_the_only_one(found[DEFAULT_SERVER]) if [*found] == [DEFAULT_SERVER] else _of_many(found.values())
 
 
-def _of_the_only_one() -> dict[str, Any]:
-    state = releases.state_of()
-    revision = PolicyState.current()
-    release = state.loaded_release
-    if state.pinned_release_id is not None:
-        word, tone = f"pinned to release {state.pinned_release_id}", "warning"
-    elif release is None:
-        word, tone = "nothing delivered yet", "warning"
-    elif not releases.is_good(state):
-        word, tone = "the last delivery failed", "bad"
-    elif state.loaded_revision < revision:
-        word, tone = "a change is on its way", "warning"
-    else:
-        word, tone = "Prometheus holds this policy", "good"
+def _of_the_only_one(standing: Standing) -> dict[str, Any]:
+    state = standing.state
+    pinned = f"pinned to release {state.pinned_release_id}"
     return {
-        "revision": revision,
+        "revision": standing.revision,
         "loaded_revision": state.loaded_revision,
-        "release": release,
+        "release": state.loaded_release,
         "pinned": state.pinned_release_id,
         "last_error": state.last_error,
-        "word": word,
-        "tone": tone,
-        "broken": release.last_good if release else [],
+        "word": WORDS.get(standing.reason, pinned),
+        "tone": standing.tone,
+        "broken": state.loaded_release.last_good if state.loaded_release else [],
     }
 
 

@@ -14,8 +14,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from alerts.actions import prometheus_servers
-from alerts.models import PolicyState, PrometheusServer, Release, ServerState
+from alerts.actions import prometheus_servers, targets
+from alerts.models import PolicyState, PrometheusServer, Release, ServerState, Target
 from tests.web.test_pages import csrf, text_of
 
 
@@ -163,3 +163,20 @@ def test_a_target_says_which_server_evaluates_what(world: SimpleNamespace, viewe
     assert "eu does not hold this yet" in text
     PrometheusServer.objects.update(enabled=False)
     assert "No server holds its series" in text_of(viewer.get(page))
+
+
+def test_pages_tell_of_a_silent_agent(db: None, viewer: Client) -> None:
+    targets.create({"hostname": "web-1"})
+    revision = PolicyState.current()
+    release = Release.objects.create(revision=revision, state="verified", verified_at=timezone.now())
+    PrometheusServer.objects.update(delivery="agent")
+    seen = timezone.now() - timedelta(days=2)
+    ServerState.objects.update_or_create(
+        name="default", defaults={"loaded_release": release, "loaded_revision": revision, "agent_seen_at": seen}
+    )
+    for page in (f"/targets/{Target.objects.get().pk}", "/servers", "/servers/default", "/status"):
+        assert "not been seen for a while" in text_of(viewer.get(page)), page
+    assert "its agent is not heard of" in text_of(viewer.get("/"))
+    assert "was last seen with this" in text_of(viewer.get(f"/targets/{Target.objects.get().pk}"))
+    ServerState.objects.update(agent_seen_at=timezone.now())
+    assert "Prometheus holds this policy" in text_of(viewer.get("/"))

@@ -11,6 +11,7 @@ from alerts.api.serializers.fields import Choice, Flag, Json, RowSerializer, Tex
 
 _TIME = {"type": ["string", "null"], "format": "date-time"}
 _ID_OR_NULL = {"type": ["integer", "null"]}
+SILENT_SINCE = {**_TIME, "description": "When its agent was heard of last, if that is long ago."}
 STANDING_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "How delivery to it goes, from the database alone.",
@@ -22,6 +23,7 @@ STANDING_SCHEMA: dict[str, Any] = {
         "loaded_release": _ID_OR_NULL,
         "in_sync": {"type": "boolean"},
         "why": {"type": ["string", "null"], "description": "Why it does not hold the policy's revision."},
+        "silent_since": SILENT_SINCE,
         "unreachable": {"type": ["string", "null"], "description": "Why it did not answer at the last look."},
         "pinned": {**_ID_OR_NULL, "description": "The release it is pinned to."},
         "failures": {"type": "integer", "description": "In a row."},

@@ -17,6 +17,7 @@ from alerts.api.openapi import Answer, Operation
 from alerts.api.problems import ApiProblem
 from alerts.api.query import Parameter
 from alerts.api.resources import GROUPS, SERVERS
+from alerts.api.serializers.servers import SILENT_SINCE
 from alerts.api.servers import SERVER, known, name_of
 from alerts.api.views import releases
 from alerts.api.views.base import ApiView
@@ -54,6 +55,8 @@ STATUS_SCHEMA: dict[str, Any] = {
         "revision": {"type": "integer"},
         "loaded_revision": {"type": "integer"},
         "in_sync": {"type": "boolean"},
+        "why": {"type": ["string", "null"], "description": "Why not."},
+        "silent_since": SILENT_SINCE,
         "loaded_release": _ID_OR_NULL,
         "pinned": {**_ID_OR_NULL, "description": "The release the server is pinned to."},
         "reachable": {"type": "boolean"},

@@ -12,6 +12,7 @@ from alerts.actions import effective
 from alerts.api.examples import EFFECTIVE, TRACE
 from alerts.api.openapi import Answer, Operation
 from alerts.api.query import Parameter
+from alerts.api.serializers.servers import SILENT_SINCE
 from alerts.api.servers import ONE_OF_THEM, known
 from alerts.api.views.base import ApiView
 
@@ -22,7 +23,7 @@ _HEAD: dict[str, Any] = {
     "position": _TEXTS,
     "revision": {"type": "integer"},
     "loaded_revision": {"type": "integer"},
-    "in_sync": {"type": "boolean", "description": "Whether Prometheus was last seen to hold this revision."},
+    "in_sync": {"type": "boolean", "description": "Whether Prometheus is known to hold this revision."},
     "pinned": {"type": ["integer", "null"], "description": "The release the server is pinned to."},
     "servers": {
         "type": "array",
@@ -34,6 +35,8 @@ _HEAD: dict[str, Any] = {
                 "name": {"type": "string"},
                 "loaded_revision": {"type": "integer"},
                 "in_sync": {"type": "boolean"},
+                "why": {**_TEXT_OR_NULL, "description": "Why it is not known to hold this."},
+                "silent_since": SILENT_SINCE,
                 "pinned": {"type": ["integer", "null"]},
             },
         },

@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.core.serializers.json import DjangoJSONEncoder
 
 from alerts.actions import effective
 from alerts.actions.errors import NotFound
@@ -24,10 +25,13 @@ class Command(PolicyCommand):
         except NotFound as error:
             raise CommandError(f"there is no target {options['host']!r}") from error
         if options["format"] == "json":
-            self.stdout.write(json.dumps(found, indent=2))
+            self.stdout.write(json.dumps(found, indent=2, cls=DjangoJSONEncoder))
             return
         state = "in sync" if found["in_sync"] else f"Prometheus holds revision {found['loaded_revision']}"
         self.stdout.write(f"{found['target']}: revision {found['revision']}, {state}")
+        for server in found["servers"]:
+            if server["why"]:
+                self.stdout.write(f"  {server['name']}: {server['why']}")
         self.stdout.write("  " + ", ".join(f"{label}={value or '-'}" for label, value in found["position"].items()))
         for rule in found["rules"]:
             waits = f" for {rule['for_duration']}" if rule["for_duration"] else ""
