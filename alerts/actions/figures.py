@@ -17,6 +17,7 @@ from alerts.actions.fleet_status import Standing, standing_of
 from alerts.actions.telemetry import Series, age
 from alerts.adapters.broker import queue_lengths
 from alerts.models import (
+    DEFAULT_SERVER,
     AlertRule,
     AlertTemplate,
     Group,
@@ -126,7 +127,7 @@ def _servers() -> Iterator[Figure]:
     )
     yield each(
         "behind_seconds",
-        "Since when a committed change has not been loaded; 0 in sync, pinned or not enabled.",
+        "Since when a committed change has not been loaded, or the server was made; 0 in sync, pinned or not enabled.",
         lambda one: one.behind,
     )
     yield each(
@@ -168,11 +169,17 @@ def _watched(now: datetime) -> list[Watched]:
             known = [
                 moment for moment in (written(state.loaded_revision), attempts.get(row.name)) if moment is not None
             ]
+            lacking = [min(known, default=committed_at), _wanted_since(row, state)]
             # What was just committed is lacking too: never 0.
-            behind = max(age(min(known, default=committed_at), now), 0.001)
+            behind = max(age(max(filter(None, lacking), default=None), now), 0.001)
         standing = standing_of(state, revision, row.delivery, row.enabled, now)
         found.append(Watched(row, state, standing, behind))
     return found
+
+
+def _wanted_since(row: PrometheusServer, state: ServerState) -> datetime | None:
+    """What was committed before was not its to hold. `default` is older than its row: settings made it."""
+    return state.wanted_since or (row.created_at if row.name != DEFAULT_SERVER else None)
 
 
 def _first_written(loaded: int) -> datetime | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from alerts.actions.layers import load_topology
 from alerts.actions.lifecycle import bury, condemned, doomed, raise_dead
@@ -49,8 +50,7 @@ def create(values: Mapping[str, Any], *, dry_run: bool = False) -> PrometheusSer
         _settle(row, values)
         write.insert(row)
         refuse_taken([row])
-        _forget(row.name)
-        ServerState.objects.filter(pk=row.name).update(pinned_release=None)
+        ServerState.objects.filter(pk=row.name).update(**_nothing_known(), pinned_release=None)
     return row
 
 
@@ -105,7 +105,11 @@ def _forget(name: str) -> None:
 
     Whoever is delivering to the old place finds the lease gone. Its epoch stays: it only ever grows.
     """
-    ServerState.objects.filter(pk=name).update(**NOTHING_KNOWN)
+    ServerState.objects.update_or_create(pk=name, defaults=_nothing_known())
+
+
+def _nothing_known() -> dict[str, Any]:
+    return {**NOTHING_KNOWN, "wanted_since": timezone.now()}
 
 
 def delete(ids: Sequence[int], *, expected_version: int | None = None, dry_run: bool = False) -> list[int]:

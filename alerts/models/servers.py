@@ -48,11 +48,13 @@ class ServerState(models.Model):
     """What one server should hold, holds, and how it went. Who delivers to it holds its lease.
 
     ``lease_epoch`` grows whenever the lease changes hands: the number that fences off a holder which slept too long.
-    ``offered_release`` is what an agent is told to fetch.
+    ``offered_release`` is what an agent is told to fetch. ``wanted_since``: when this server was made, enabled or moved
+    last, as far as that is known; older changes were not late before.
     """
 
     name = models.CharField(max_length=100, primary_key=True, default=DEFAULT_SERVER)
     wanted_revision = models.BigIntegerField(default=0)
+    wanted_since = models.DateTimeField(null=True, blank=True)
     loaded_revision = models.BigIntegerField(default=0)
     loaded_release = models.ForeignKey(Release, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     pinned_release = models.ForeignKey(Release, on_delete=models.PROTECT, null=True, blank=True, related_name="+")

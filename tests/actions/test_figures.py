@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from alerts.actions import rules
+from alerts.actions import prometheus_servers, rules
 from alerts.actions.figures import figures
 from alerts.models import AlertRule, PolicyState, PrometheusServer, Release, ServerState
 
@@ -54,6 +55,46 @@ def test_behind_is_counted_from_the_oldest_change_that_is_not_loaded(state: Serv
     assert of("behind_seconds") == pytest.approx(90, abs=5)
     assert (single("servers_due"), single("due_oldest_seconds")) == (1, pytest.approx(90, abs=5))
     assert of("wanted_revision") == PolicyState.current() > (of("loaded_revision") or 0)
+
+
+def test_a_new_server_is_behind_since_it_was_made(state: ServerState, tmp_path: Path, settings: Any) -> None:
+    settings.PROMETHEUS_RULE_ROOTS = (str(tmp_path),)
+    committed(10_000)
+    eu = prometheus_servers.create({"name": "eu", "url": "http://127.0.0.1:9"})
+    assert 0 < (of("behind_seconds", "eu") or 0) < 60
+    PrometheusServer.objects.filter(pk=eu.pk).update(created_at=NOW() - timedelta(seconds=500))
+    assert of("behind_seconds", "eu") == pytest.approx(500, abs=5)
+    committed(100)
+    assert of("behind_seconds", "eu") == pytest.approx(500, abs=5)
+    revision = PolicyState.current()
+    ServerState.objects.update_or_create(pk="eu", defaults={"loaded_revision": revision})
+    committed(100)
+    assert of("behind_seconds", "eu") == pytest.approx(100, abs=5), "it had loaded the others"
+
+
+@pytest.mark.parametrize(
+    "change", [{"url": "http://127.0.0.1:10"}, {"delivery": "agent"}, {"enabled": True}, "restored"]
+)
+def test_a_server_that_was_enabled_or_moved_is_behind_since_then(
+    state: ServerState, tmp_path: Path, settings: Any, change: Any
+) -> None:
+    settings.PROMETHEUS_RULE_ROOTS = (str(tmp_path),)
+    committed(10_000)
+    failed = {"server": "eu", "revision": PolicyState.current(), "state": "failed"}
+    eu = prometheus_servers.create({"name": "eu", "url": "http://127.0.0.1:9"})
+    prometheus_servers.update(eu.pk, {"enabled": change != {"enabled": True}})
+    PrometheusServer.objects.filter(pk=eu.pk).update(created_at=NOW() - timedelta(seconds=9_000))
+    Release.objects.create(**failed, committed_at=NOW() - timedelta(seconds=9_500))
+    if change == "restored":
+        prometheus_servers.delete([eu.pk])
+        prometheus_servers.restore([eu.pk])
+    else:
+        assert of("behind_seconds", "eu") == pytest.approx(9_000 if change != {"enabled": True} else 0, abs=5)
+        prometheus_servers.update(eu.pk, change)
+    assert 0 < (of("behind_seconds", "eu") or 0) < 60
+    prometheus_servers.update(eu.pk, {"description": "said again"})
+    ServerState.objects.filter(pk="eu").update(wanted_since=NOW() - timedelta(seconds=70))
+    assert of("behind_seconds", "eu") == pytest.approx(70, abs=5)
 
 
 def test_what_was_just_committed_is_behind_too(state: ServerState) -> None:
