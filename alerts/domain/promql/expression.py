@@ -22,8 +22,9 @@ from alerts.domain.promql.limits import (
     check_text,
     check_tokens,
 )
-from alerts.domain.promql.matchers import Matcher, compiled, quote
+from alerts.domain.promql.matchers import Matcher, compiled
 from alerts.domain.promql.selectors import Found, find_selectors
+from alerts.domain.promql.veil import Veil, veil
 
 _REMEMBERED = 4096
 _REMEMBERED_OF_EACH = 64
@@ -51,6 +52,8 @@ class Expression:
     text: str
     tree: trees.Node
     selectors: tuple[Selector, ...]
+    veiled: str | None = None
+    """What the parser was shown, where that has everything at the same place."""
     known: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     """What has been found out about this expression; it goes when the expression goes."""
 
@@ -79,8 +82,10 @@ def _read(text: str, max_bytes: int) -> Expression:
     check_tokens(text, tokens, MAX_DEPTH, MAX_OPERATORS)
     if "~" in text:
         _check_regexes(text, tokens)
-    tree = parse_tree(text, tokens)
-    return Expression(text, tree, _selectors(text, tree, find_selectors(text, tokens)))
+    veiled = veil(text, tokens)
+    tree = read_tree(text, veiled)
+    selectors = _selectors(text, tree, find_selectors(text, tokens))
+    return Expression(text, tree, selectors, veiled.text if veiled.aligned else None)
 
 
 def _check_regexes(text: str, tokens: Sequence[Token]) -> None:
@@ -96,12 +101,15 @@ def _check_regexes(text: str, tokens: Sequence[Token]) -> None:
                 raise fault(text, token.start, "invalid_regex", "the regular expressions are too large")
 
 
-def parse_tree(text: str, tokens: Sequence[Token] | None = None) -> trees.Node:
-    """The parser's tree of ``text``, whose limits have been checked; without ``tokens`` they are found when needed."""
+def parse_tree(text: str) -> trees.Node:
+    """The parser's tree of ``text``, whose limits have been checked."""
+    return read_tree(text, veil(text, tokenize(text)))
+
+
+def read_tree(text: str, veiled: Veil) -> trees.Node:
+    """The parser's tree of ``veiled``, with the true regexes; ``text`` is what objections speak of."""
     try:
-        if _UNREADABLE.search(text) is None:
-            return trees.grow(library.parse(text))
-        return _parse_rewritten(text, tokenize(text) if tokens is None else tokens)
+        return trees.grow(library.parse(veiled.text), veiled.regexes)
     except trees.UnknownTree as error:
         find_selectors(text, tokenize(text))
         raise fault(text, 0, "invalid_promql", f"this cannot be read safely: {error}") from None
@@ -116,57 +124,16 @@ def parse_tree(text: str, tokens: Sequence[Token] | None = None) -> trees.Node:
         raise fault(text, 0, "invalid_promql", "the parser cannot read this") from None
 
 
-_UNREADABLE = re.compile(r"`|\\[A-Za-z0-9]|\{\s*[0-9]|\(\?")
-"""Raw strings, and whatever may be an expensive regex (classes, repetitions): text for ``_parse_rewritten``."""
-
-
-def _parse_rewritten(text: str, tokens: Sequence[Token]) -> trees.Node:
-    """Some strings are not for the parser. Backslashes in raw ones are escapes to it, though not to Prometheus; and it
-    would compile every regex, with an engine that takes seconds for some. It gets others, the tree the true ones.
-    """
-    parts: list[str] = []
-    regexes: list[str] = []
-    position = 0
-    for index, token in enumerate(tokens):
-        if token.kind != "string":
-            continue
-        if index and tokens[index - 1].text in ("=~", "!~"):
-            regexes.append(unquote(text, token))
-            # One that accepts what it did of "": a selector must not accept series without any label.
-            written = '""' if compiled(regexes[-1]).fullmatch("") else '"p"'
-        elif token.text[0] == "`":
-            written = quote(unquote(text, token))
-        else:
-            continue
-        parts += (text[position : token.start], written)
-        position = token.end
-    tree = trees.grow(library.parse("".join(parts) + text[position:]))
-    if not regexes:
-        return tree
-    true = iter(regexes)
-
-    def restored(vector: trees.VectorNode) -> trees.VectorNode:
-        matchers = [
-            Matcher(*matcher[:2], next(true)) if matcher.op in ("=~", "!~") else matcher for matcher in vector.matchers
-        ]
-        return vector._replace(matchers=tuple(matchers))
-
-    return trees.replace_vectors(tree, restored)
-
-
 _NAMED = re.compile(r"'(\w+)'")
 
 
 def _refusal(text: str, tokens: Sequence[Token], words: str) -> PromqlError:
     """The parser does not say where; often it names a word of the text."""
-    code = "invalid_regex" if words.startswith("illegal regex") else "invalid_promql"
     named = set(_NAMED.findall(words))
     for token in tokens:
         if token.kind == "word" and token.text.lower() in named:
-            return fault(text, token.start, code, words)
-        if token.kind == "string" and code == "invalid_regex" and unquote(text, token) in words:
-            return fault(text, token.start, code, words)
-    return fault(text, tokens[0].start, code, words)
+            return fault(text, token.start, "invalid_promql", words)
+    return fault(text, tokens[0].start, "invalid_promql", words)
 
 
 def _selectors(text: str, tree: trees.Node, found: Sequence[Found]) -> tuple[Selector, ...]:
@@ -224,7 +191,7 @@ def _normal_text(text: str) -> str:
     if not tokens:
         raise fault(text, 0, "empty_expression", "the expression is empty")
     check_tokens(text, tokens, MAX_DEPTH, MAX_OPERATORS)
-    return repr(_normal(parse_tree(text, tokens)))
+    return repr(_normal(read_tree(text, veil(text, tokens))))
 
 
 def _normal(node: trees.Node) -> Any:

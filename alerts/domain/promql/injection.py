@@ -17,10 +17,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from alerts.domain.errors import PromqlError
 from alerts.domain.promql import tree as trees
-from alerts.domain.promql.expression import Expression, parse_tree
+from alerts.domain.promql.expression import Expression, parse_tree, read_tree
 from alerts.domain.promql.lexer import fault
 from alerts.domain.promql.limits import COMPILED_MAX_BYTES
 from alerts.domain.promql.matchers import Matcher
+from alerts.domain.promql.veil import Veil
 
 _PLACEHOLDER = "p"
 
@@ -74,26 +75,36 @@ Proven = tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]
 
 def _prove(expression: Expression, shape: Sequence[tuple[str, str]], taken: Taken) -> Proven:
     """The text around the matchers, once matchers of the same shape were shown to go where they belong."""
-    pieces, slots = _splice(expression, taken)
+    pieces, slots = _splice(expression, expression.text, taken)
     matchers = tuple([Matcher(label, op, _PLACEHOLDER) for label, op in shape])  # type: ignore[arg-type]
+    regexes: list[str] = []
 
     def scoped(vector: trees.VectorNode) -> trees.VectorNode:
         given = taken(trees.metric_name(vector))
-        return vector._replace(matchers=tuple([matchers[index] for index in given]) + vector.matchers)
+        vector = vector._replace(matchers=tuple([matchers[index] for index in given]) + vector.matchers)
+        regexes.extend([matcher.value for matcher in vector.matchers if matcher.op in ("=~", "!~")])
+        return vector
 
+    expected = trees.replace_vectors(expression.tree, scoped)
+    text = _filled(pieces, slots, matchers)
     try:
-        tree = parse_tree(_filled(pieces, slots, matchers))
+        if expression.veiled is None:
+            tree = parse_tree(text)
+        else:
+            # Veiled as the author's text was: nothing is inserted into a string, or it could not be read.
+            veiled_pieces, _ = _splice(expression, expression.veiled, taken)
+            tree = read_tree(text, Veil(_filled(veiled_pieces, slots, matchers), tuple(regexes)))
     except PromqlError as error:
         raise _unproven(expression, str(error)) from None
-    if tree != trees.replace_vectors(expression.tree, scoped):
+    if tree != expected:
         raise _unproven(expression, "its tree would change otherwise, too")
     return pieces, slots
 
 
-def _splice(expression: Expression, taken: Taken) -> Proven:
+def _splice(expression: Expression, text: str, taken: Taken) -> Proven:
     pieces: list[str] = []
     slots: list[tuple[int, ...]] = []
-    text, position, opening = expression.text, 0, ""
+    position, opening = 0, ""
     for selector in expression.selectors:
         slot = taken(selector.name)
         if not slot:

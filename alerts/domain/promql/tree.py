@@ -6,7 +6,7 @@ only. What the parser shows and we do not know is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -140,9 +140,13 @@ _ON, _IGNORING = library.LabelModifierType.Include, library.LabelModifierType.Ex
 _NO_FILL = (None, None)
 
 
-def grow(node: Any) -> Node:
-    """The parser's ``node`` and everything below it."""
-    return _MAKERS[type(node)](node)
+def grow(node: Any, regexes: Iterable[str] = ()) -> Node:
+    """The parser's ``node`` and everything below it, with these as the values of its regex matchers, in their order."""
+    waiting = iter(regexes)
+    grown = _MAKERS[type(node)](node, waiting)
+    if next(waiting, None) is not None:
+        raise UnknownTree("fewer regexes than in the text")
+    return grown
 
 
 def _milliseconds(duration: timedelta | None) -> int | None:
@@ -151,7 +155,7 @@ def _milliseconds(duration: timedelta | None) -> int | None:
     return (duration.days * 86_400 + duration.seconds) * 1000 + duration.microseconds // 1000
 
 
-def _vector(node: Any) -> VectorNode:
+def _vector(node: Any, regexes: Iterator[str]) -> VectorNode:
     found = node.matchers
     if found.or_matchers:
         raise UnknownTree("or between matchers")
@@ -159,10 +163,19 @@ def _vector(node: Any) -> VectorNode:
     return VectorNode(
         "vector",
         node.name,
-        tuple([Matcher(item.name, _op(item.op), item.value) for item in found.matchers]),
+        tuple([_matcher(item, regexes) for item in found.matchers]),
         None if offset is None else _milliseconds(offset),
         None if at is None else str(at),
     )
+
+
+def _matcher(item: Any, regexes: Iterator[str]) -> Matcher:
+    op = _op(item.op)
+    if op in ("=", "!="):
+        return Matcher(item.name, op, item.value)
+    for regex in regexes:
+        return Matcher(item.name, op, regex)
+    raise UnknownTree("more regexes than in the text")
 
 
 def _op(op: Any) -> Op:
@@ -172,15 +185,15 @@ def _op(op: Any) -> Op:
     raise UnknownTree(str(op))
 
 
-def _matrix(node: Any) -> MatrixNode:
-    return MatrixNode("matrix", _vector(node.vector_selector), _milliseconds(node.range) or 0)
+def _matrix(node: Any, regexes: Iterator[str]) -> MatrixNode:
+    return MatrixNode("matrix", _vector(node.vector_selector, regexes), _milliseconds(node.range) or 0)
 
 
-def _subquery(node: Any) -> SubqueryNode:
+def _subquery(node: Any, regexes: Iterator[str]) -> SubqueryNode:
     at, expr = node.at, node.expr
     return SubqueryNode(
         "subquery",
-        _MAKERS[type(expr)](expr),
+        _MAKERS[type(expr)](expr, regexes),
         _milliseconds(node.range) or 0,
         _milliseconds(node.step),
         _milliseconds(node.offset),
@@ -188,11 +201,13 @@ def _subquery(node: Any) -> SubqueryNode:
     )
 
 
-def _call(node: Any) -> CallNode:
-    return CallNode("call", node.func.name, tuple([_MAKERS[type(argument)](argument) for argument in node.args]))
+def _call(node: Any, regexes: Iterator[str]) -> CallNode:
+    return CallNode(
+        "call", node.func.name, tuple([_MAKERS[type(argument)](argument, regexes) for argument in node.args])
+    )
 
 
-def _aggregate(node: Any) -> AggregateNode:
+def _aggregate(node: Any, regexes: Iterator[str]) -> AggregateNode:
     modifier, param = node.modifier, node.param
     grouping = None
     if modifier is not None:
@@ -205,22 +220,22 @@ def _aggregate(node: Any) -> AggregateNode:
         "aggregate",
         str(node.op),
         grouping,
-        None if param is None else _MAKERS[type(param)](param),
-        _MAKERS[type(expr)](expr),
+        None if param is None else _MAKERS[type(param)](param, regexes),
+        _MAKERS[type(expr)](expr, regexes),
     )
 
 
-def _binary(node: Any) -> Node:
+def _binary(node: Any, regexes: Iterator[str]) -> Node:
     # A chain of operators leans to the left: walk down it, not into it, or 500 terms need 500 frames.
     links = [node]
     lhs = node.lhs
     while type(lhs) is library.BinaryExpr:
         links.append(lhs)
         lhs = lhs.lhs
-    grown = _MAKERS[type(lhs)](lhs)
+    grown = _MAKERS[type(lhs)](lhs, regexes)
     for link in reversed(links):
         rhs = link.rhs
-        rhs_grown = _MAKERS[type(rhs)](rhs)
+        rhs_grown = _MAKERS[type(rhs)](rhs, regexes)
         grown = BinaryNode("binary", str(link.op), grown, rhs_grown, *_modifier(link.modifier))
     return grown
 
@@ -254,8 +269,11 @@ def _card(card: Any) -> str:
     raise UnknownTree(str(card))
 
 
-class _Makers(dict[type, Callable[[Any], Node]]):
-    def __missing__(self, kind: type) -> Callable[[Any], Node]:
+Maker = Callable[[Any, Iterator[str]], Node]
+
+
+class _Makers(dict[type, Maker]):
+    def __missing__(self, kind: type) -> Maker:
         raise UnknownTree(kind.__name__)
 
 
@@ -268,10 +286,10 @@ _MAKERS |= {
     library.Call: _call,
     library.AggregateExpr: _aggregate,
     library.BinaryExpr: _binary,
-    library.UnaryExpr: lambda node: UnaryNode("unary", _MAKERS[type(node.expr)](node.expr)),
-    library.ParenExpr: lambda node: ParenNode("paren", _MAKERS[type(node.expr)](node.expr)),
-    library.NumberLiteral: lambda node: NumberNode("number", repr(node.val)),
-    library.StringLiteral: lambda node: StringNode("string", node.val),
+    library.UnaryExpr: lambda node, regexes: UnaryNode("unary", _MAKERS[type(node.expr)](node.expr, regexes)),
+    library.ParenExpr: lambda node, regexes: ParenNode("paren", _MAKERS[type(node.expr)](node.expr, regexes)),
+    library.NumberLiteral: lambda node, regexes: NumberNode("number", repr(node.val)),
+    library.StringLiteral: lambda node, regexes: StringNode("string", node.val),
 }
 
 
