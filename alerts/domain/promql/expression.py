@@ -22,8 +22,9 @@ from alerts.domain.promql.limits import (
     check_text,
     check_tokens,
 )
-from alerts.domain.promql.matchers import Matcher, compiled
-from alerts.domain.promql.selectors import Found, find_selectors
+from alerts.domain.promql.matchers import compiled
+from alerts.domain.promql.selectors import Selector as Selector
+from alerts.domain.promql.selectors import find_selectors
 from alerts.domain.promql.veil import Veil, veil
 
 _REMEMBERED = 4096
@@ -32,22 +33,12 @@ _MAX_REGEX_SIZE = 100_000
 """In instructions of RE2; a plain alternative has about one per character."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """A vector selector. ``name`` is the one metric it reads, however that is written; None when it can be several."""
-
-    name: str | None
-    matchers: tuple[Matcher, ...]
-    start: int
-    end: int
-    insert_at: int
-    before: str
-    after: str
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Expression:
-    """``selectors`` are in the order of the text, and one by one those of ``tree``."""
+    """``selectors`` are in the order of the text, and one by one those of ``tree``.
+
+    Each goes by the one metric it reads, however that is written; None when it can be several.
+    """
 
     text: str
     tree: trees.Node
@@ -136,17 +127,13 @@ def _refusal(text: str, tokens: Sequence[Token], words: str) -> PromqlError:
     return fault(text, tokens[0].start, "invalid_promql", words)
 
 
-def _selectors(text: str, tree: trees.Node, found: Sequence[Found]) -> tuple[Selector, ...]:
+def _selectors(text: str, tree: trees.Node, found: Sequence[Selector]) -> tuple[Selector, ...]:
     vectors = list(trees.vectors(tree))
-    agreed = len(vectors) == len(found) and all(
-        vector.name == place.name and vector.matchers == place.matchers
-        for vector, place in zip(vectors, found, strict=True)
-    )
-    if not agreed:
+    if [(vector.name, vector.matchers) for vector in vectors] != [place[:2] for place in found]:
         raise fault(text, 0, "injection_unproven", "the selectors of this expression cannot be told with certainty")
     return tuple(
         [
-            Selector(trees.metric_name(vector), vector.matchers, *place[2:])
+            place if place.name is not None else place._replace(name=trees.metric_name(vector))
             for vector, place in zip(vectors, found, strict=True)
         ]
     )

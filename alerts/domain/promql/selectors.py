@@ -28,8 +28,8 @@ _LISTED = frozenset(("on", "ignoring", "group_left", "group_right", "fill", "fil
 _END = Token("end", "", 0, 0)
 
 
-class Found(NamedTuple):
-    """A selector in the text. Matchers go in at ``insert_at``, between ``before`` and ``after``."""
+class Selector(NamedTuple):
+    """A vector selector in the text. Matchers go in at ``insert_at``, between ``before`` and ``after``."""
 
     name: str | None
     matchers: tuple[Matcher, ...]
@@ -46,7 +46,7 @@ class _Reader:
         self.tokens = tokens
         self.at = 0
         self.open: list[str] = []
-        self.found: list[Found] = []
+        self.found: list[Selector] = []
 
     def peek(self, ahead: int = 0) -> Token:
         index = self.at + ahead
@@ -57,7 +57,7 @@ class _Reader:
             return fault(self.text, len(self.text), "invalid_promql", f"the expression ends where {wanted} is expected")
         return fault(self.text, token.start, "invalid_promql", f"unexpected {token.text!r}, {wanted} is expected")
 
-    def read(self) -> list[Found]:
+    def read(self) -> list[Selector]:
         while True:
             self.operand()
             if not self.operator():
@@ -194,7 +194,7 @@ class _Reader:
         brace = self.peek()
         if brace.text != "{":
             assert name is not None
-            self.found.append(Found(name.text, (), name.start, name.end, name.end, "{", "}"))
+            self.found.append(Selector(name.text, (), name.start, name.end, name.end, "{", "}"))
             return
         self.at += 1
         matchers: list[Matcher] = []
@@ -211,7 +211,7 @@ class _Reader:
         self.at += 1
         start = brace.start if name is None else name.start
         metric = None if name is None else name.text
-        self.found.append(Found(metric, tuple(matchers), start, end, brace.end, "", "," if matchers else ""))
+        self.found.append(Selector(metric, tuple(matchers), start, end, brace.end, "", "," if matchers else ""))
 
     def matcher(self) -> Matcher:
         label = self.peek()
@@ -235,6 +235,6 @@ class _Reader:
         return Matcher(name, op.text, unquote(self.text, value))  # type: ignore[arg-type]
 
 
-def find_selectors(text: str, tokens: Sequence[Token]) -> list[Found]:
+def find_selectors(text: str, tokens: Sequence[Token]) -> list[Selector]:
     """The selectors of ``text`` in order; PromqlError at the first token that cannot be where it is."""
     return _Reader(text, tokens).read()

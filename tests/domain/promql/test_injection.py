@@ -95,7 +95,7 @@ def test_no_value_escapes_its_quotes(value: str, op: str) -> None:
 
 def moved(expression: Expression, **places: int) -> Expression:
     first, *rest = expression.selectors
-    return replace(expression, selectors=(replace(first, **places), *rest), known={})
+    return replace(expression, selectors=(first._replace(**places), *rest), known={})
 
 
 @pytest.mark.parametrize(
