@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from django.db.models import Subquery
+from orjson import Fragment
 
-from alerts.actions import fleet, fleet_status, policy, servers, wanted
+from alerts.actions import fleet, fleet_status, policy, servers, wanted, wording
 from alerts.actions.errors import InvalidPolicy, NotFound
 from alerts.actions.fleet_status import Standing
 from alerts.actions.policy import LoadedPolicy
 from alerts.actions.wanted import KeptKey
 from alerts.adapters.server_spec import ServerSpec
-from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
 from alerts.domain.errors import Finding
-from alerts.domain.layers import Layer, Position, Topology
-from alerts.domain.resolver import Setting
-from alerts.domain.trace import FieldTrace, KeyTrace, trace
-from alerts.models import Group, Membership, Target
+from alerts.domain.json_text import Form, json_bytes
+from alerts.domain.layers import KeyId, Layer, Position, Topology
+from alerts.domain.trace import why_dropped
+from alerts.models import Group, PolicyState, Target
 
 
 @dataclass(frozen=True)
 class Place:
-    """A real target, or a hypothetical one in some groups (``target`` None); in the policy as it was when asked."""
+    """A real target, or a hypothetical one in some groups (``hostname`` None); in the policy as it was when asked."""
 
-    target: Target | None
+    hostname: str | None
     position: Position
     loaded: LoadedPolicy
 
@@ -40,12 +41,15 @@ class Place:
 
 
 def place_of_target(target_id: int) -> Place:
-    """A living target's position."""
-    target = Target.objects.living().filter(pk=target_id).first() if 0 < target_id < 2**63 else None
-    if target is None:
+    """A living target's position: where it is, and the revision at which it is there, are read as one."""
+    columns = ("hostname", "memberships__namespace__label", "memberships__group__label_value", "at")
+    at = PolicyState.objects.filter(pk=1).values("revision")
+    targets = Target.objects.living().filter(pk=target_id) if 0 < target_id < 2**63 else Target.objects.none()
+    rows = list(targets.annotate(at=Subquery(at)).values_list(*columns))
+    if not rows:
         raise NotFound("target", [target_id])
-    rows = Membership.objects.filter(target=target).values_list("namespace__label", "group__label_value")
-    return _place(target, dict(rows))
+    labels = {label: value for _, label, value, _ in rows if label is not None}
+    return _place(rows[0][0], labels, rows[0][3] or 0)
 
 
 def place_of_host(hostname: str) -> Place:
@@ -85,12 +89,12 @@ def place_of_groups(group_ids: Sequence[int]) -> Place:
     return _place(None, labels)
 
 
-def _place(target: Target | None, labels: dict[str, str]) -> Place:
-    loaded = policy.current().loaded
+def _place(hostname: str | None, labels: dict[str, str], revision: int | None = None) -> Place:
+    loaded = policy.current(revision=revision).loaded
     topology = loaded.policy.topology
     position = {namespace.label: labels.get(namespace.label, "") for namespace in topology.namespaces}
-    position[topology.target_label] = target.hostname if target is not None else ""
-    return Place(target, position, loaded)
+    position[topology.target_label] = hostname or ""
+    return Place(hostname, position, loaded)
 
 
 def effective(place: Place, *, server: str | None = None) -> dict[str, Any]:
@@ -98,14 +102,34 @@ def effective(place: Place, *, server: str | None = None) -> dict[str, Any]:
 
     ``server``: what that one evaluates. A rule that several evaluate alike is told once, with all their ``servers``.
     """
+    answer = effective_json(place, server=server)
+    return {**answer, "rules": _read(answer["rules"])}
+
+
+def effective_json(place: Place, *, server: str | None = None) -> dict[str, Any]:
+    """The same with every rule as JSON text: what the API sends."""
     holding = _holding(place, server)
-    found: dict[bytes | int, dict[str, Any]] = {}
+    found: dict[bytes | int, _Told] = {}
     for spec in holding:
-        for number, rule in enumerate(_rules_on(spec, place)):
-            alike = orjson.dumps(rule, option=orjson.OPT_SORT_KEYS) if len(holding) > 1 else number
-            found.setdefault(alike, {**rule, "servers": []})["servers"].append(spec.name)
-    rules = sorted(found.values(), key=lambda rule: (rule["kind"], rule["key"], rule["servers"]))
-    return {**_head(place, holding), "rules": rules}
+        for number, (key_id, form, source) in enumerate(_rules_on(spec, place)):
+            alike = form.filled((source, b"")) if len(holding) > 1 else number
+            found.setdefault(alike, _Told(key_id, [], form, source)).servers.append(spec.name)
+    rules = sorted(found.values(), key=lambda rule: (rule.key_id, rule.servers))
+    return {**_head(place, holding), "rules": [Fragment(rule.text) for rule in rules]}
+
+
+@dataclass(slots=True)
+class _Told:
+    """A rule in force on some servers: a text, and what goes into its blanks."""
+
+    key_id: KeyId
+    servers: list[str]
+    form: Form
+    source: bytes
+
+    @property
+    def text(self) -> bytes:
+        return self.form.filled((self.source, json_bytes(self.servers)))
 
 
 def traced(place: Place, *, key: str | None = None, server: str | None = None) -> dict[str, Any]:
@@ -113,6 +137,12 @@ def traced(place: Place, *, key: str | None = None, server: str | None = None) -
 
     Layers mean the same on every server; only what stays as last compiled is told as of the first one.
     """
+    answer = traced_json(place, key=key, server=server)
+    return {**answer, "keys": _read(answer["keys"])}
+
+
+def traced_json(place: Place, *, key: str | None = None, server: str | None = None) -> dict[str, Any]:
+    """The same with every key as JSON text: what the API sends."""
     holding = _holding(place, server)
     first = holding[0] if holding else None
     current = policy.at(place.loaded, first.layout) if first else policy.current()
@@ -122,10 +152,17 @@ def traced(place: Place, *, key: str | None = None, server: str | None = None) -
     for plan in current.compiled.plans.values():
         if key is not None and plan.key_id[1] != key:
             continue
-        found = trace(place.topology, plan, place.position, scopes)
-        if found is not None:
-            keys.append(_trace(found, kept.get(plan.key_id)))
+        applying = plan.layers_at(scopes)
+        if applying:
+            dropped = why_dropped(plan, place.position)
+            keys.append(Fragment(wording.key_traced(plan, applying, dropped, kept.get(plan.key_id))))
     return {**_head(place, holding), "keys": keys}
+
+
+def _read(texts: list[Fragment]) -> list[dict[str, Any]]:
+    """As programs here read them."""
+    read: list[dict[str, Any]] = orjson.loads(orjson.dumps(texts))
+    return read
 
 
 def _holding(place: Place, server: str | None) -> list[ServerSpec]:
@@ -133,7 +170,8 @@ def _holding(place: Place, server: str | None) -> list[ServerSpec]:
     return place.held_by() if server is None else fleet.holders(place.topology, place.position, [servers.spec(server)])
 
 
-def _rules_on(spec: ServerSpec, place: Place) -> Iterator[dict[str, Any]]:
+def _rules_on(spec: ServerSpec, place: Place) -> Iterator[tuple[KeyId, Form, bytes]]:
+    """The rules that a server evaluates: their keys and texts, and where they come from."""
     position = place.position
     current = policy.at(place.loaded, spec.layout)
     known, view = wanted.kept_keys(current, spec)
@@ -145,14 +183,24 @@ def _rules_on(spec: ServerSpec, place: Place) -> Iterator[dict[str, Any]]:
                 continue
             found = view.piece(plan, position)
             if found is not None:
-                yield _rule(plan, position, *found)
+                chain = plan.chain(position)
+                resolved, source = plan.resolved[chain], plan.layers[chain[0]]
+                form = wording.rule_form(*found, resolved.severity if resolved else None)
+                yield plan.key_id, form, wording.words_of(source.rule_id, source.scope)
         else:
-            for rule, branch in _pieces(key.rules, position):
-                yield _kept_rule(plan, key, rule, branch)
+            yield from _kept_rules(key, position, plan.layers)
     for key_id, key in kept.items():  # recordings that are gone from the policy, but still read
         if key_id not in current.compiled.plans:
-            for rule, branch in _pieces(key.rules, position):
-                yield _kept_rule(None, key, rule, branch)
+            yield from _kept_rules(key, position)
+
+
+def _kept_rules(key: KeptKey, position: Position, layers: Sequence[Layer] = ()) -> Iterator[tuple[KeyId, Form, bytes]]:
+    for rule in key.rules:
+        rule_id = next((layer.rule_id for layer in layers if layer.scope == rule.scope), None)
+        for branch in rule.branches:
+            if branch.region.holds(position):
+                form = wording.kept_rule_form(key, rule, branch)
+                yield (rule.kind, rule.key), form, wording.words_of(rule_id, rule.scope)
 
 
 def _head(place: Place, holding: Sequence[ServerSpec]) -> dict[str, Any]:
@@ -160,7 +208,7 @@ def _head(place: Place, holding: Sequence[ServerSpec]) -> dict[str, Any]:
     found = fleet_status.standings(((spec.name, spec.delivery, spec.enabled) for spec in holding), revision)
     on = [_on_server(name, standing) for name, standing in found.items()]
     return {
-        "target": place.target.hostname if place.target is not None else None,
+        "target": place.hostname,
         "position": dict(place.position),
         "revision": revision,
         "loaded_revision": min((server["loaded_revision"] for server in on), default=0),
@@ -195,83 +243,3 @@ def trace_for_target(target_id: int, server: str | None = None) -> dict[str, Any
 
 def trace_for_groups(group_ids: Sequence[int], server: str | None = None) -> dict[str, Any]:
     return traced(place_of_groups(group_ids), server=server)
-
-
-def _rule(plan: KeyPlan, position: Position, rule: CompiledRule, branch: Branch) -> dict[str, Any]:
-    chain = plan.chain(position)
-    resolved, source = plan.resolved[chain], plan.layers[chain[0]]
-    severity = resolved.severity if resolved else None
-    return _rule_json(rule, branch, severity, {"rule_id": source.rule_id, "scope": source.scope.text})
-
-
-def _rule_json(rule: CompiledRule, branch: Branch, severity: str | None, source: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "key": rule.key,
-        "name": rule.name,
-        "kind": rule.kind,
-        "severity": severity,
-        "expr": branch.expr,
-        "for_duration": rule.for_duration,
-        "keep_firing_for": rule.keep_firing_for,
-        "interval": rule.interval,
-        "labels": dict(rule.labels),
-        "annotations": dict(rule.annotations),
-        "source": source,
-        "file": rule.file,
-        "group": rule.group,
-        "compiled_expr": rule.expr,
-        "in_force": "current",
-    }
-
-
-def _pieces(rules: Iterable[CompiledRule], position: Position) -> list[tuple[CompiledRule, Branch]]:
-    return [(rule, branch) for rule in rules for branch in rule.branches if branch.region.holds(position)]
-
-
-def _kept_rule(plan: KeyPlan | None, key: KeptKey, rule: CompiledRule, branch: Branch) -> dict[str, Any]:
-    layers: Sequence[Layer] = plan.layers if plan else ()
-    rule_id = next((layer.rule_id for layer in layers if layer.scope == rule.scope), None)
-    source = {"rule_id": rule_id, "scope": rule.scope.text}
-    return {**_rule_json(rule, branch, dict(rule.labels).get("severity"), source), **_in_force(key)}
-
-
-def _in_force(key: KeptKey) -> dict[str, Any]:
-    return {
-        "in_force": "last_good",
-        "last_good": {"since_release": key.release_id, "why": [str(finding) for finding in key.why]},
-    }
-
-
-def _trace(found: KeyTrace, kept: KeptKey | None) -> dict[str, Any]:
-    return {
-        "key": found.plan.key_id[1],
-        "kind": found.plan.key_id[0],
-        **(_in_force(kept) if kept else {"in_force": "current"}),
-        "dropped": found.dropped,
-        "layers": [
-            {
-                "rule_id": entry.layer.rule_id,
-                "scope": entry.layer.scope.text,
-                "status": entry.status,
-                "name": entry.layer.name,
-                "merge_strategy": entry.layer.strategy,
-                "priority": entry.layer.priority,
-                "enabled": entry.layer.enabled,
-                "unused_variables": list(entry.unused),
-            }
-            for entry in found.layers
-        ],
-        "fields": {path: _field(field) for path, field in found.fields.items()},
-    }
-
-
-def _field(field: FieldTrace) -> dict[str, Any]:
-    return {
-        "value": field.value,
-        "set_by": _set_by(field.set_by) if field.set_by else None,
-        "over": [{"value": setting.value, "set_by": _set_by(setting)} for setting in field.over],
-    }
-
-
-def _set_by(setting: Setting) -> dict[str, Any]:
-    return {"rule_id": setting.layer.rule_id, "scope": setting.layer.scope.text, "part": setting.part}

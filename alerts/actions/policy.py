@@ -84,11 +84,16 @@ class PolicyCache:
         self._loaded: LoadedPolicy | None = None
         self._compiled: dict[Options, CurrentPolicy] = {}
 
-    def current(self, wanted: Options) -> CurrentPolicy:
-        """The policy at the latest committed revision (or a later one, when somebody writes meanwhile)."""
+    def current(self, wanted: Options, revision: int | None = None) -> CurrentPolicy:
+        """The policy at the latest committed revision (or a later one, when somebody writes meanwhile).
+
+        ``revision``: the latest one, where the caller has just read it.
+        """
         known = self._compiled.get(wanted)
-        if known is not None and known.revision == PolicyState.current() and known.loaded.labels == _labels():
-            return known
+        if known is not None and known.loaded.labels == _labels():
+            latest = PolicyState.current() if revision is None else revision
+            if known.revision == latest:
+                return known
         with self._lock:
             return self._compile(self._refresh(), wanted)
 
@@ -162,9 +167,12 @@ def _labels() -> tuple[str, str]:
 _cache = PolicyCache()
 
 
-def current(layout: str | None = None) -> CurrentPolicy:
-    """This process' copy of the policy, up to date, compiled for ``layout`` (None: the settings')."""
-    return _cache.current(options(layout))
+def current(layout: str | None = None, *, revision: int | None = None) -> CurrentPolicy:
+    """This process' copy of the policy, up to date, compiled for ``layout`` (None: the settings').
+
+    ``revision``: the latest one, where the caller has just read it.
+    """
+    return _cache.current(options(layout), revision)
 
 
 def at(loaded: LoadedPolicy, layout: str) -> CurrentPolicy:

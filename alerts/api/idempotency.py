@@ -18,8 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts.actions.housekeeping import ANSWERS_KEPT_FOR
-from alerts.api.negotiation import json_bytes
 from alerts.api.problems import ApiProblem
+from alerts.domain.json_text import json_bytes
 from alerts.models import IdempotencyRecord
 
 MAX_KEY = 255

@@ -4,32 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from django.http.request import MediaType
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
-
-
-def json_bytes(data: Any) -> bytes:
-    try:
-        return orjson.dumps(data, option=OPTIONS)
-    except orjson.JSONEncodeError:
-        return orjson.dumps(_within_64_bits(data), option=OPTIONS)
-
-
-def _within_64_bits(value: Any) -> Any:
-    """PostgreSQL's jsonb writes 1e22 out in full; it was a float when it came."""
-    if isinstance(value, dict):
-        return {name: _within_64_bits(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_within_64_bits(item) for item in value]
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return float(value)
-    return value
+from alerts.domain.json_text import json_bytes
 
 
 class JsonRenderer(BaseRenderer):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from alerts.domain.compiled import KeyPlan
-from alerts.domain.layers import Layer, Position, Scope, Topology
+from alerts.domain.layers import Layer, Position, Topology
 from alerts.domain.resolver import Fold, Setting, claims, fold
 
 Status = Literal["applied", "overridden", "disabled", "orphan"]
@@ -44,18 +44,18 @@ class KeyTrace:
     dropped: str | None = None
 
 
-def trace(topology: Topology, plan: KeyPlan, position: Position, scopes: Sequence[Scope] = ()) -> KeyTrace | None:
-    """Explains ``plan`` at ``position``; None when none of its layers applies there.
+def trace(topology: Topology, plan: KeyPlan, position: Position) -> KeyTrace | None:
+    """Explains ``plan`` at ``position``; None when none of its layers applies there."""
+    applying = plan.layers_at(topology.scopes_at(position))
+    return explain(plan, applying, why_dropped(plan, position)) if applying else None
 
-    ``scopes``: those the position lies in, where they are known already.
-    """
-    applying = plan.layers_at(scopes or topology.scopes_at(position))
-    if not applying:
-        return None
+
+def explain(plan: KeyPlan, applying: Sequence[Layer], dropped: str | None) -> KeyTrace:
+    """The same where the layers that apply, strongest first, are known already: it depends on nothing else."""
     folded = fold(applying[::-1])
     unused = folded.unused_variables() if folded is not None else {}
     layers = tuple([_layer(layer, folded, unused) for layer in applying])
-    return KeyTrace(plan, layers, _fields(applying, folded), _dropped(plan, position))
+    return KeyTrace(plan, layers, _fields(applying, folded), dropped)
 
 
 def _layer(layer: Layer, folded: Fold | None, unused: Mapping[str, Setting]) -> LayerTrace:
@@ -71,7 +71,7 @@ def _layer(layer: Layer, folded: Fold | None, unused: Mapping[str, Setting]) -> 
     return LayerTrace(layer, status, own)
 
 
-def _fields(applying: list[Layer], folded: Fold | None) -> dict[str, FieldTrace]:
+def _fields(applying: Sequence[Layer], folded: Fold | None) -> dict[str, FieldTrace]:
     """Fields of the fold, plus what overridden layers had said about any field."""
     if folded is None:
         return {}
@@ -103,7 +103,10 @@ def _with_default(field: FieldTrace | None, default: Setting) -> FieldTrace:
     return FieldTrace(field.value, field.set_by, (*field.over, default))
 
 
-def _dropped(plan: KeyPlan, position: Position) -> str | None:
+def why_dropped(plan: KeyPlan, position: Position) -> str | None:
+    """Why nothing is compiled at ``position`` although a rule is in force there; None: nothing was left out."""
+    if not plan.dropped:
+        return None
     for contradiction in plan.dropped.get(plan.chain(position), ()):
         if contradiction.region.holds(position):
             return (

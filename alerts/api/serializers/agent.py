@@ -9,8 +9,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from alerts.api.negotiation import json_bytes
 from alerts.api.serializers.fields import Choice, Id, Many, StrictSerializer, Text
+from alerts.domain.json_text import json_bytes
 
 MOST_PROBLEMS = 200
 LARGEST_PROBLEM = 16 * 1024

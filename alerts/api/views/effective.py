@@ -134,34 +134,34 @@ TRACE_SCHEMA = {
 }
 
 
-class AtTarget(ApiView):
-    """``find`` takes the target's id."""
+class AtPlace(ApiView):
+    """``tell`` says what there is to say about a place."""
 
-    parameters = {"GET": (ONE_OF_THEM,)}
-    find: Callable[[int, str | None], dict[str, Any]]
+    tell: Callable[..., dict[str, Any]]
     operation: Operation
-
-    def get(self, request: Request, id: int) -> Response:
-        return Response(type(self).find(id, _server(self)))
 
     def operations(self) -> Mapping[str, Operation]:
         return {"GET": self.operation}
 
 
-class AtGroup(ApiView):
+class AtTarget(AtPlace):
+    parameters = {"GET": (ONE_OF_THEM,)}
+
+    def get(self, request: Request, id: int) -> Response:
+        server = _server(self)
+        return Response(type(self).tell(effective.place_of_target(id), server=server))
+
+
+class AtGroup(AtPlace):
     """A target that sits in this group; ``?group=`` gives its groups in other namespaces."""
 
     parameters = {
         "GET": (Parameter("group", "integer", "Its group in another namespace; repeats.", many=True), ONE_OF_THEM)
     }
-    find: Callable[[list[int], str | None], dict[str, Any]]
-    operation: Operation
 
     def get(self, request: Request, id: int) -> Response:
-        return Response(type(self).find([id, *self.query["group"]], _server(self)))
-
-    def operations(self) -> Mapping[str, Operation]:
-        return {"GET": self.operation}
+        server = _server(self)
+        return Response(type(self).tell(effective.place_of_groups([id, *self.query["group"]]), server=server))
 
 
 def _server(view: ApiView) -> str | None:
@@ -178,20 +178,20 @@ _KEYS = Answer("Every layer that applies, and who had the last word.", TRACE_SCH
 
 
 class TargetEffective(AtTarget):
-    find = staticmethod(effective.effective_for_target)
+    tell = staticmethod(effective.effective_json)
     operation = _operation("effective_at_target", "targets", "What Prometheus evaluates for a target", _RULES)
 
 
 class TargetTrace(AtTarget):
-    find = staticmethod(effective.trace_for_target)
+    tell = staticmethod(effective.traced_json)
     operation = _operation("trace_at_target", "targets", "Why it evaluates that", _KEYS)
 
 
 class GroupEffective(AtGroup):
-    find = staticmethod(effective.effective_for_groups)
+    tell = staticmethod(effective.effective_json)
     operation = _operation("effective_at_group", "groups", "What a target in this group would get", _RULES)
 
 
 class GroupTrace(AtGroup):
-    find = staticmethod(effective.trace_for_groups)
+    tell = staticmethod(effective.traced_json)
     operation = _operation("trace_at_group", "groups", "Why it would get that", _KEYS)
