@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
 from alerts.domain.compiler import CompiledPolicy
 from alerts.domain.errors import Finding
 from alerts.domain.layers import KeyId, Kind
+from alerts.domain.promql.distribution import not_distributive
 from alerts.domain.promql.emptiness import nothing_of_nothing
 from alerts.domain.promql.expression import Expression, Selector, parse
+from alerts.domain.promql.fate import output_has_label
 from alerts.domain.promql.matchers import Matcher, finite_values
 from alerts.domain.promql.metrics import metrics_read
 from alerts.domain.recordings import ALERT_SERIES
 from alerts.domain.regions import Condition, Region
-from alerts.domain.splitting import why_whole_query
 from alerts.domain.unlabelled import Unlabelled
 
 MAX_GAPS = 64
@@ -95,6 +97,8 @@ class _Meeting:
 
     servers: tuple[str, ...]
     cut_by: tuple[str, ...]
+    tells_apart: tuple[str, ...]
+    """Those of them of which no two servers share a value, but for servers that hold the very same."""
 
 
 class Objection(NamedTuple):
@@ -112,6 +116,7 @@ class SplitAnalysis:
     """The answer for one compile; of ``previous``, for the same servers, what concerns unchanged keys is reused."""
 
     _unlabelled: Unlabelled
+    _undetermined: Unlabelled
     _alone: dict[KeyId, tuple[KeyPlan, tuple[SplitRule | None, ...]]]
 
     def __init__(
@@ -128,6 +133,9 @@ class SplitAnalysis:
         same = previous is not None and (previous.servers, previous.determined_by) == (self.servers, self.determined_by)
         before = previous if same else None
         self._unlabelled = Unlabelled(compiled.plans, self._values, (), before._unlabelled if before else None)
+        self._undetermined = Unlabelled(
+            compiled.plans, self.determined_by, (), before._undetermined if before else None, written=False
+        )
         self._alone = before._alone if before else {}
         self._split: dict[int, SplitRule] = {}
         if len(self.servers) > 1 and self._values:
@@ -214,12 +222,39 @@ class SplitAnalysis:
             return None  # recorded alike on each of them
         if self._is_one_target(branch.region) and nothing_of_nothing(expression, alike):
             return None  # its series are on the servers that hold its position, the others find none
-        for label in met.cut_by:
-            reason = self._mixes(expression, label, alike)
-            reason = reason or why_whole_query(rule.kind, expression, label, self.determined_by, alike)
-            if reason is not None:
-                return Objection(label, reason, met.servers)
-        return None
+        against = {label: self._why_whole(rule.kind, expression, label, alike) for label in met.cut_by}
+        if any(against[label] is None for label in met.tells_apart):
+            return None  # what belongs together is on one server, whatever else they differ in
+        return next((Objection(label, why, met.servers) for label, why in against.items() if why is not None), None)
+
+    def _why_whole(self, kind: Kind, expression: Expression, label: str, alike: Set[str]) -> str | None:
+        """Why servers that differ in ``label`` cannot each do their piece; None when they can."""
+        reason = self._mixes(expression, label, alike)
+        if reason is None:
+            scoped = [selector for selector in expression.selectors if selector.name not in alike]
+            carried = dict[str, frozenset[str]]()
+            for selector in scoped:
+                keys = self._keys_of(selector, label)
+                if selector.name is not None and keys is not None:
+                    carried[selector.name] = carried.get(selector.name, keys) & keys
+            reason = not_distributive(expression, label, self.determined_by, alike, carried)
+        if reason is None and kind == "recording" and output_has_label(expression, label, alike) is None:
+            reason = f"the recorded series would carry another label {label!r}, or none"
+        return reason
+
+    def _keys_of(self, selector: Selector, label: str) -> frozenset[str] | None:
+        """By which of ``label`` and what determines it recorded series can be told; None: they are not recorded."""
+        writers = self._writers(selector)
+        if not writers and selector.name not in ALERT_SERIES:
+            return None
+        keys = {label, *self.determined_by} if writers else set[str]()
+        return frozenset(key for key in keys if all(self._leaves(rule, key) for _, rule in writers))
+
+    def _leaves(self, writer: CompiledRule, label: str) -> bool:
+        """Whether what ``writer`` writes carries ``label`` as the series did that it was made of."""
+        # A namespace's label that a rule writes itself is that of its partition.
+        known = self._unlabelled if label in self._values else self._undetermined
+        return known.carries(writer, label, known.of(label))
 
     def _is_one_target(self, region: Region) -> bool:
         """Whether all series of the region share a position, because one value of a determining label is all it has."""
@@ -237,15 +272,15 @@ class SplitAnalysis:
         return whole - pieces
 
     def _mixes(self, expression: Expression, label: str, alike: Set[str]) -> str | None:
-        """Whether a recorded series without ``label`` meets others, so that nobody can say to which part it belongs."""
+        """Whether recorded series of which nobody can say to which part they belong meet others."""
         scoped = [selector for selector in expression.selectors if selector.name not in alike]
-        lacking = self._unlabelled.of(label)
-        without = next((selector for selector in scoped if selector.name in lacking), None)
+        lacking = [selector for selector in scoped if self._keys_of(selector, label) == frozenset()]
+        without = next(iter(lacking), None)
         if without is None or len(scoped) == 1:
             return None
         homes: set[tuple[str, ...]] = set()
         for selector in scoped:
-            if selector.name not in lacking:
+            if selector not in lacking:
                 break
             homes |= {self._servers_of(one) for _, one in self._writers(selector)}
         else:
@@ -282,11 +317,15 @@ class SplitAnalysis:
         for selector in scoped:
             region = branch.region
             for matcher in selector.matchers:
-                if matcher.label in self._values:
+                if matcher.label in self._values and not self._lacks(selector, matcher.label):
                     region = Region.of({**dict(region.conditions), matcher.label: self._narrowed(region, matcher)})
             if not region.is_empty:
                 found[region] = None
         return tuple(found) if scoped else (branch.region,)
+
+    def _lacks(self, selector: Selector, label: str) -> bool:
+        """Whether it reads recorded series that may come without ``label``, on every server."""
+        return not all(self._leaves(rule, label) for _, rule in self._writers(selector))
 
     def _narrowed(self, region: Region, matcher: Matcher) -> Condition:
         condition = region.condition(matcher.label)
@@ -307,13 +346,20 @@ class SplitAnalysis:
                 if any(not region.intersect(held).is_empty for region in regions)
             ]
             cut_by = [label for label in self._values for region in regions if self._differ(met, region, label)]
-            known = self._meetings[regions] = _Meeting(tuple(met), tuple(sorted(set(cut_by))))
+            cut = tuple(sorted(set(cut_by)))
+            known = self._meetings[regions] = _Meeting(
+                tuple(met), cut, tuple(label for label in cut if self._tells_apart(met, label))
+            )
         return known
 
     def _differ(self, met: list[str], region: Region, label: str) -> bool:
         """Whether one of these servers holds values of ``label`` in the region that another one does not."""
         own = region.condition(label)
         return len({own.intersect(self.servers[name].condition(label)) for name in met}) > 1
+
+    def _tells_apart(self, met: list[str], label: str) -> bool:
+        said = [region.condition(label) for region in {self.servers[name] for name in met}]
+        return all(one.intersect(other).is_empty for one, other in combinations(said, 2))
 
 
 def _allowed(plan: KeyPlan, rule: CompiledRule, branch: Branch) -> bool:

@@ -41,15 +41,8 @@ def why_whole(
     kind: Kind, rule: EffectiveRule, expression: Expression, label: str, determined_by: Collection[str]
 ) -> str | None:
     """Why ``rule`` must not be evaluated in pieces along ``label``; None when it may."""
-    return why_whole_query(kind, expression, label, determined_by, rule.unscoped)
-
-
-def why_whole_query(
-    kind: Kind, expression: Expression, label: str, determined_by: Collection[str], unscoped: Collection[str]
-) -> str | None:
-    """The same of a query, with the metrics in it that carry no position."""
-    reason = not_distributive(expression, label, determined_by, unscoped)
-    if reason is None and kind == "recording" and output_has_label(expression, label, unscoped) is not True:
+    reason = not_distributive(expression, label, determined_by, rule.unscoped)
+    if reason is None and kind == "recording" and output_has_label(expression, label, rule.unscoped) is not True:
         reason = f"the recorded series would not carry the label {label!r}"
     return reason
 

@@ -19,7 +19,8 @@ class Unlabelled:
     """For some labels, the series that a policy records and that do not surely carry them.
 
     Series made of such series (or of ALERTS) are among them, however long the chain. ``kept``: rules in force beside
-    the compiled ones. What ``previous`` found out about plans that are still there is not asked again.
+    the compiled ones. What ``previous`` found out about plans that are still there is not asked again. ``written``:
+    whether a label that a rule itself writes counts; not where labels are to tell where a series came from.
     """
 
     def __init__(
@@ -28,7 +29,10 @@ class Unlabelled:
         labels: Collection[str],
         kept: Iterable[CompiledRule] = (),
         previous: Unlabelled | None = None,
+        *,
+        written: bool = True,
     ) -> None:
+        self.written = written
         self.labels = frozenset(labels)
         known = previous._own if previous is not None and previous.labels == self.labels else {}
         self._own: dict[KeyPlan, frozenset[tuple[str, str]]] = {}
@@ -52,7 +56,7 @@ class Unlabelled:
 
     def _of(self, rules: Iterable[CompiledRule]) -> frozenset[tuple[str, str]]:
         return frozenset(
-            (label, rule.name) for label in self.labels for rule in rules if not carries(rule, label, ALERT_SERIES)
+            (label, rule.name) for label in self.labels for rule in rules if not self.carries(rule, label, ALERT_SERIES)
         )
 
     def _closed(self, kept: list[CompiledRule]) -> dict[str, frozenset[str]]:
@@ -67,19 +71,18 @@ class Unlabelled:
                 new = {
                     rule.name
                     for rule in (*readers, *kept)
-                    if rule.name not in lacking and not carries(rule, label, lacking)
+                    if rule.name not in lacking and not self.carries(rule, label, lacking)
                 }
                 lacking |= new
         return {label: frozenset(names) for label, names in found.items()}
 
-
-def carries(source: CompiledRule, label: str, lacking: Collection[str] = ()) -> bool:
-    """Whether series that ``source`` writes surely come with ``label``; those in ``lacking`` may be without it."""
-    if any(name == label for name, _ in source.labels):
+    def carries(self, source: CompiledRule, label: str, lacking: Collection[str] = ()) -> bool:
+        """Whether series that ``source`` writes surely come with ``label``; those in ``lacking`` may be without it."""
+        if any(name == label for name, _ in source.labels):
+            return self.written
+        for branch in source.branches:
+            expression = parse(branch.query)
+            unsure = {*branch.unscoped, *metrics_read(expression).intersection(lacking)}
+            if output_has_label(expression, label, unsure) is not True:
+                return False
         return True
-    for branch in source.branches:
-        expression = parse(branch.query)
-        unsure = {*branch.unscoped, *metrics_read(expression).intersection(lacking)}
-        if output_has_label(expression, label, unsure) is not True:
-            return False
-    return True

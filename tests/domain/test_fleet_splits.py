@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.domain.compiler import compile_policy
+from alerts.domain.fleet import ServerView
 from alerts.domain.fleet_splits import SplitAnalysis, gaps, needs_several_servers
 from alerts.domain.layers import GLOBAL, Layer, Policy
 from alerts.domain.regions import Condition, Region
@@ -38,6 +39,16 @@ UP_ENV = recording(2, "env:up:sum", "sum by (environment) (up)")
 LIMITS = recording(2, "job:limits:max", "max by (job) (limits)", unscoped=("limits",))
 IN_PRODUCTION = recording(2, "job:up:sum", "sum by (job) (up)", env("production"))
 IN_STAGING = recording(3, "job:up:sum", "sum by (job) (up)", env("staging"))
+
+BY_TARGET = recording(2, "target:up:max", "max by (target) (up)")
+BY_INSTANCE = recording(2, "instance:up:max", "max by (instance) (up)")
+TWICE = recording(3, "target:up:twice", "sum by (target) (target:up:max) * 2")
+SLOW = layer(2, key="Slow", query="max by (target) (up) > 3", variables=())
+APART = {
+    "a": held(environment=["production"], logical=["web"]),
+    "b": held(environment=["staging"], logical=["db"]),
+}
+CROSSED = APART | {"c": held(environment=["production"], logical=["db"])}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,31 @@ IN_STAGING = recording(3, "job:up:sum", "sum by (job) (up)", env("staging"))
         ([IN_PRODUCTION, IN_STAGING, alert("job:up:sum < 3")], BY_ENV),
         ([IN_PRODUCTION, alert("job:up:sum / job:up:sum < 3")], BY_ENV),
         ([IN_PRODUCTION, alert("up == 0 unless on(job) job:up:sum", unscoped=("job:up:sum",))], PAIR),
+        # A target is on one server, so are its series, the recorded ones, too.
+        ([alert("max by (target) (up) > 3")], BY_ENV),
+        ([alert("sum by (target, job) (up) > 3")], CROSSED),
+        ([alert("sum without (job) (up) > 3")], CROSSED),
+        ([alert("up > on(target) group_left sum by (target) (up)")], BY_ENV),
+        ([alert("up > ignoring(job) group_left sum without (job) (up)")], BY_ENV),
+        ([BY_TARGET], BY_ENV),
+        ([BY_INSTANCE], CROSSED),
+        ([recording(2, "x", "sum by (target, job) (up)")], BY_ENV),
+        ([BY_TARGET, alert("target:up:max > 3")], BY_ENV),
+        ([BY_TARGET, TWICE, alert("target:up:twice > 3")], BY_ENV),
+        ([BY_TARGET, alert("max by (target) (target:up:max) > 3")], CROSSED),
+        ([BY_TARGET, alert("up > on(target) group_left target:up:max")], BY_ENV),
+        ([BY_TARGET, TWICE, alert("target:up:max / target:up:twice")], BY_ENV),
+        ([BY_TARGET, alert("up == 0 unless on(target) target:up:max > 3")], BY_ENV),
+        ([BY_TARGET, alert('target:up:max{environment!="staging"} > 3')], BY_ENV),
+        ([SLOW, alert('ALERTS{alertname="Slow"} > 0')], BY_ENV),
+        ([SLOW, alert('up == 0 unless on(target) ALERTS{alertname="Slow"}')], BY_ENV),
+        ([SLOW, alert('count by (target) (ALERTS{alertname="Slow"}) > 0')], BY_ENV),
+        # One of the labels in which the servers differ tells all of them apart.
+        ([alert("sum by (environment) (up) < 3")], APART),
+        ([alert("sum by (logical) (up) < 3")], APART),
+        ([alert("up == on(environment) group_left sum by (environment) (up)")], APART),
+        ([alert("sum by (environment) (up) < 3")], {**APART, "a2": APART["a"]}),
+        ([alert("sum by (environment, logical) (up) < 3")], CROSSED),
     ],
 )
 def test_what_each_server_can_do_alone_is_not_reported(layers: list[Layer], servers: dict[str, Region]) -> None:
@@ -123,6 +159,36 @@ def test_what_each_server_can_do_alone_is_not_reported(layers: list[Layer], serv
          {"job:limits:max": ""}),
         ([LIMITS, alert("job:limits:max > 3", unscoped=("job:limits:max",))], BY_ENV, {"job:limits:max": ""}),
         ([LIMITS, alert("sum(job:limits:max) > 3")], BY_ENV, {"job:limits:max": ""}),
+        # What is recorded by target is told by its target alone.
+        ([BY_TARGET, alert("sum(target:up:max) < 3")], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, alert("absent(target:up:max)")], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, alert("sum by (environment) (target:up:max) < 3")], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, alert("sum by (instance) (target:up:max) < 3")], BY_ENV, {"A": "environment"}),
+        ([BY_INSTANCE, alert("sum by (target) (instance:up:max) < 3")], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, alert("sum without (target) (target:up:max) < 3")], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, alert('sum(target:up:max{environment!="staging"}) < 3')], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, alert("up > on(job) group_left target:up:max")], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, alert("up > on(environment) group_left target:up:max")], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, recording(3, "i:up", "max by (instance) (up)"), alert("target:up:max / i:up")], BY_ENV,
+         {"A": "environment"}),
+        ([BY_TARGET, TWICE, alert("sum(target:up:twice) < 3")], BY_ENV, {"A": "environment"}),
+        ([BY_TARGET, recording(3, "job:up:max", "max by (job) (target:up:max)")], BY_ENV,
+         {"job:up:max": "environment"}),
+        ([recording(2, "x", "max by (target) (label_replace(up, 'target', 'x', '', ''))")], BY_ENV,
+         {"x": "environment"}),
+        ([recording(2, "x", "up", config={"labels": {"instance": "x"}}), alert("sum by (instance) (x) > 3")], BY_ENV,
+         {"A": "environment"}),
+        ([SLOW, alert('count(ALERTS{alertname="Slow"}) > 0')], BY_ENV, {"A": "environment"}),
+        ([SLOW, alert('count by (environment) (ALERTS{alertname="Slow"}) > 0')], BY_ENV, {"A": "environment"}),
+        # What tells nothing lies on two servers, and may only be taken one by one.
+        ([IN_PRODUCTION, IN_STAGING, alert("sum by (environment) (job:up:sum) < 3")], BY_ENV, {"A": "environment"}),
+        ([IN_PRODUCTION, IN_STAGING, alert("sum without (job) (job:up:sum) < 3")], BY_ENV, {"A": "environment"}),
+        # Each label alone leaves groups on two servers.
+        ([alert("sum by (environment) (up) < 3")], CROSSED, {"A": "logical"}),
+        ([alert("sum by (logical) (up) < 3")], CROSSED, {"A": "environment"}),
+        ([alert("sum by (job) (up) < 3")], APART, {"A": "environment"}),
+        ([alert("up > on(job) group_left max by (job, environment) (up)")], BY_ENV, {"A": "environment"}),
+        ([alert("sum by (environment) (up) < 3")], {**APART, "a2": PRODUCTION}, {"A": "logical"}),
         # Alerts of split rules are series, too.
         ([alert("sum(up) < 3"), layer(2, key="B", query='ALERTS{alertname="A"} > 0', variables=())], BY_ENV,
          {"A": "environment", "B": "environment"}),
@@ -136,6 +202,13 @@ def test_what_needs_series_of_several_servers_is_reported(
     found = needs_several_servers(policy, servers)
     assert {split.key: split.label for split in found} == expected
     assert all(set(split.servers) <= servers.keys() and len(split.servers) > 1 for split in found)
+
+
+def test_what_is_recorded_by_target_is_read_on_every_server_that_records_it() -> None:
+    """A matcher on a label that it does not carry leaves none of it out, on any of them."""
+    policy = compiled(BY_TARGET, alert('target:up:max{environment!="staging"} > 3'))
+    for region in BY_ENV.values():
+        assert {rule.key for rule in ServerView(policy, region).rules} == {"A", "target:up:max"}
 
 
 def test_a_report_names_the_rule_its_region_the_servers_and_what_to_do() -> None:

@@ -16,11 +16,14 @@ How it is shown, from the selectors upwards: each node is one of
 Series may meet (in a group, a match, an ``or``) only where a key that both carry is compared, so only series of one
 part ever do. An absent label counts as the value "". That a determining label is present and true is the word of
 whoever declared it.
+
+Recorded series carry what their recording left them. Where that is no key at all, each still lies in one part (it was
+recorded there), but nothing that is compared tells in which: such series may only be taken one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from alerts.domain.promql import tree as trees
 from alerts.domain.promql.calls import (
@@ -39,6 +42,9 @@ _NOT_ASKED = "not asked"
 Keys = frozenset[str]
 NO_KEYS: Keys = frozenset()
 """What a constant carries; a spread node always carries some."""
+ITSELF = ""
+"""Stands among the keys for: all labels together. No grouping keeps it."""
+ONE_BY_ONE: Keys = frozenset((ITSELF,))
 
 
 class _Whole(Exception):
@@ -46,23 +52,31 @@ class _Whole(Exception):
 
 
 def not_distributive(
-    expression: Expression, label: str, determined_by: Collection[str] = (), unscoped: Collection[str] = ()
+    expression: Expression,
+    label: str,
+    determined_by: Collection[str] = (),
+    unscoped: Collection[str] = (),
+    carried: Mapping[str, Keys] | None = None,
 ) -> str | None:
     """None if ``expression`` may be evaluated in pieces along ``label``, else why not, for a person.
 
     ``determined_by`` lists labels whose value fixes that of ``label``; ``unscoped`` the metrics that carry no position.
+    ``carried``: of recorded metrics which of these labels their series surely carry; of others they carry all.
     """
-    question = ("distribution", label, frozenset(determined_by), frozenset(unscoped))
+    left = frozenset((carried or {}).items())
+    question = ("distribution", label, frozenset(determined_by), frozenset(unscoped), left)
     answer: str | None = expression.known.get(question, _NOT_ASKED)
     if answer is _NOT_ASKED:
-        answer = _verdict(expression, *question[1:])
+        answer = _verdict(expression, *question[1:4], carried or {})
         expression.remember(question, answer)
     return answer
 
 
-def _verdict(expression: Expression, label: str, determined_by: Keys, unscoped: Keys) -> str | None:
+def _verdict(
+    expression: Expression, label: str, determined_by: Keys, unscoped: Keys, carried: Mapping[str, Keys]
+) -> str | None:
     try:
-        keys = _Analysis(label, determined_by, unscoped).keys(expression.tree)
+        keys = _Analysis(label, determined_by, unscoped, carried).keys(expression.tree)
     except _Whole as reason:
         return str(reason)
     return None if keys else "it reads no series that carry a position"
@@ -73,16 +87,18 @@ def _clause(grouping: trees.Grouping | None, keep: str, drop: str) -> str:
 
 
 class _Analysis:
-    def __init__(self, label: str, determined_by: Keys, unscoped: Keys) -> None:
+    def __init__(self, label: str, determined_by: Keys, unscoped: Keys, carried: Mapping[str, Keys]) -> None:
         self.label = label
         self.all = determined_by | {label}
         self.unscoped = unscoped
+        self.carried = carried
 
     def keys(self, node: trees.Node) -> Keys:
         """The keys that every series of ``node`` carries; none for a constant."""
         match node:
             case trees.VectorNode():
-                return NO_KEYS if trees.metric_name(node) in self.unscoped else self.all
+                name = trees.metric_name(node)
+                return NO_KEYS if name in self.unscoped else self.carried.get(name or "", self.all) or ONE_BY_ONE
             case trees.MatrixNode():
                 return self.keys(node.vector)
             case trees.SubqueryNode() | trees.ParenNode() | trees.UnaryNode():
@@ -100,7 +116,8 @@ class _Analysis:
         """The keys that a grouping or matching clause compares."""
         if grouping is None:
             return keys
-        return keys.intersection(grouping.labels) if grouping.keep else self.without(keys, grouping.labels)
+        kept = keys.intersection(grouping.labels) if grouping.keep else self.without(keys, grouping.labels)
+        return kept - ONE_BY_ONE
 
     def without(self, keys: Keys, lost: Collection[str]) -> Keys:
         """What is left of ``keys``. Determining labels are trusted together or by name: an author who drops
