@@ -177,6 +177,26 @@ class TestWaiting:
         assert (answer.status, answer.json["release"]) == (200, new.pk)
         assert seconds < 10
 
+    @pytest.mark.parametrize(
+        ("change", "status"),
+        [
+            (lambda: tokens.revoke(ApiToken.objects.get(role="agent").pk), 401),
+            (lambda: ApiToken.objects.update(expires_at=timezone.now()), 401),
+            (lambda: PrometheusServer.objects.filter(name="eu").update(enabled=False), 403),
+            (lambda: PrometheusServer.objects.filter(name="eu").update(deleted_at=timezone.now()), 410),
+        ],
+    )
+    def test_who_is_shut_out_while_waiting_gets_nothing_more(self, agent: Caller, change: Any, status: int) -> None:
+        old = offered()
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(self.ask, agent.token, 30, old.content_hash)
+            time.sleep(0.7)
+            change()
+            offered({"global.yml": b"groups: [] # new\n"}, revision=6)
+            answer, _ = asked.result(timeout=20)
+        assert answer.status == status
+        assert b"global.yml" not in answer.content
+
     def test_the_first_release_ends_the_wait(self, agent: Caller) -> None:
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(self.ask, agent.token, 30, "")

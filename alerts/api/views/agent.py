@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alerts.actions import bundle_waiting, bundles
+from alerts.actions import bundle_waiting, bundles, tokens
 from alerts.api import parsers
 from alerts.api.examples import BUNDLE, REPORT
 from alerts.api.openapi import Answer, Operation
@@ -52,7 +53,16 @@ class AgentView(ApiView):
     roles = {"GET": Role.AGENT, "POST": Role.AGENT}
 
     def server(self, request: Request) -> str:
-        token: Any = request.auth
+        return self._open(request.auth)
+
+    def server_still(self, request: Request) -> str:
+        """After a wait: meanwhile the token may have been revoked, or the server disabled."""
+        token = tokens.authenticate_again(request.auth)  # type: ignore[arg-type]
+        if token is None:
+            raise AuthenticationFailed("the token is not valid")
+        return self._open(token)
+
+    def _open(self, token: Any) -> str:
         server: PrometheusServer = token.server
         if not server.living:
             raise ApiProblem(410, "server_deleted", f"the server {server.name} was deleted")
@@ -75,6 +85,8 @@ class Bundle(AgentView):
         has = known[-1] if known else None
         bundles.note_life(server)
         offer, waited = bundle_waiting.wait_for_other(server, has, self.query["wait"])
+        if self.query["wait"]:
+            server = self.server_still(request)
         busy = {} if waited else COME_BACK
         if offer is not None and offer.content_hash == has:
             return _unchanged(offer.content_hash, busy)
