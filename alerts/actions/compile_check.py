@@ -7,9 +7,7 @@ other rule. promtool has the last word on everything that was compiled.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,10 +15,11 @@ from django.conf import settings
 from django.db.models import Q
 
 from alerts.actions import metrics, related
+from alerts.actions.judging import Candidate, judging
 from alerts.actions.layers import layer_of
 from alerts.actions.policy import load, options
-from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
-from alerts.domain import identities, recordings, renderer, templating
+from alerts.adapters.promtool import Promtool, PromtoolError
+from alerts.domain import identities, recordings, templating
 from alerts.domain.compiled import CompiledRule, KeyPlan, Pairs
 from alerts.domain.compiler import compile_key, compile_policy
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
@@ -30,11 +29,6 @@ from alerts.domain.promql.metrics import ANY
 from alerts.domain.resolver import fold, resolve
 from alerts.domain.variables import variables_from_json
 from alerts.models import AlertRule, AlertTemplate, ServerState
-
-logger = logging.getLogger(__name__)
-
-MANY = 2_000
-"""Rules from which on a second promtool is worth its start."""
 
 STANDS_AGAINST = frozenset(
     (
@@ -64,14 +58,31 @@ def promtool_version() -> str | None:
         return None
 
 
-def check_rules(topology: Topology, rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) -> None:
+def check_rules(
+    topology: Topology,
+    rows: Sequence[AlertRule],
+    former_keys: Iterable[KeyId] = (),
+    unsettled: Collection[KeyId] = (),
+) -> None:
     """Compiles the keys these rules belong to (or belonged to) and everything that reads or feeds them, each once.
 
+    Nothing is said of ``unsettled`` keys, nor of what they do to others: what becomes of them is not known yet.
     Raises InvalidPolicy or PolicyConflict with all findings.
     """
-    keys = {(row.kind, row.key) for row in rows} | set(former_keys)
+    keys = ({(row.kind, row.key) for row in rows} | set(former_keys)).difference(unsettled)
     if not keys:
         return
+    with judging(promtool()) as judge:
+        judge.hand(_own_texts(rows))
+        plans, findings = _judged_by_compiler(topology, keys, rows, unsettled)
+        judge.hand(Candidate(rule) for plan in plans for rule in plan.rules)
+        refusals = judge.findings()
+    _refuse(findings, {row.pk for row in rows}, refusals)
+
+
+def _judged_by_compiler(
+    topology: Topology, keys: Collection[KeyId], rows: Sequence[AlertRule], unsettled: Collection[KeyId]
+) -> tuple[list[KeyPlan], list[Finding]]:
     recorded = {row.name or row.key for row in rows if row.kind == "recording"}
     known = _compile(topology, related.layers_around(keys, recorded))
     plans = [plan for key_id, plan in known.items() if key_id in keys]
@@ -79,14 +90,14 @@ def check_rules(topology: Topology, rows: Sequence[AlertRule], former_keys: Iter
     if missing:
         further = related.layers_of(missing)
         known |= _compile(topology, {key_id: layers for key_id, layers in further.items() if key_id not in known})
-    others = [plan for key_id, plan in known.items() if key_id not in keys]
+    others = [plan for key_id, plan in known.items() if key_id not in keys and key_id not in unsettled]
     findings = [finding for plan in plans for finding in plan.findings]
     findings += _findings_across(plans, others)
-    findings += identities.clashes(plans, known.values())
+    findings += identities.clashes(plans, [*plans, *others])
     if findings:
-        broken = already_broken() - keys
-        _refuse([finding for finding in findings if not _speaks_of(finding, broken)], {row.pk for row in rows})
-    _ask_promtool([plan for plan in plans if plan.rules], rows)
+        broken = already_broken().difference(keys)
+        findings = [finding for finding in findings if not _speaks_of(finding, broken)]
+    return plans, findings
 
 
 def check_policy() -> None:
@@ -117,7 +128,9 @@ def check_template(template: AlertTemplate) -> None:
     rule = _standalone(replace(layer, query=expr, variables=(), default_config={}))
     if rule is not None:
         texts = replace(rule, labels=_pairs(config.get("labels")), annotations=_pairs(config.get("annotations")))
-        _judge([texts], {0: template.pk})
+        with judging(promtool()) as judge:
+            judge.hand([Candidate(texts, template.pk)])
+            _refuse((), (), judge.findings())
 
 
 def _pairs(texts: Mapping[str, str | None] | None) -> Pairs:
@@ -188,35 +201,25 @@ def _findings_across(plans: Sequence[KeyPlan], others: Sequence[KeyPlan]) -> lis
     return [finding for _, findings in found for finding in findings]
 
 
-def _refuse(findings: Sequence[Finding], written: Collection[int]) -> None:
-    if not findings:
+def _refuse(findings: Sequence[Finding], written: Collection[int], refusals: Sequence[Finding]) -> None:
+    """``refusals`` are promtool's, of what was written; the others may speak of anything."""
+    if not findings and not refusals:
         return
     own = [finding for finding in findings if finding.rule_id in written and finding.code not in STANDS_AGAINST]
-    if own and len(own) == len(findings):
-        raise InvalidPolicy(own)
-    raise PolicyConflict([finding if finding in own else replace(finding, pointer="") for finding in findings])
+    said = [finding if finding in own else replace(finding, pointer="") for finding in findings]
+    kind = InvalidPolicy if len(own) == len(findings) or refusals else PolicyConflict
+    raise kind([*said, *refusals])
 
 
 # -- promtool ----------------------------------------------------------------------------------------------------------
 
 
-def _ask_promtool(plans: Sequence[KeyPlan], rows: Sequence[AlertRule]) -> None:
-    """First the authors' own texts, whose positions mean something to them, then what was compiled from them."""
-    rules: dict[object, CompiledRule] = {}
-    authors: dict[int, int] = {}
+def _own_texts(rows: Iterable[AlertRule]) -> Iterator[Candidate]:
+    """What the authors wrote, rule by rule: positions in it mean something to them."""
     for row in rows:
         rule = _standalone(layer_of(row)) if row.query_template is not None else None
-        if rule is not None and rules.setdefault(_said(rule), rule) is rule:
-            authors[len(rules) - 1] = row.pk
-    for plan in plans:
-        for rule in plan.rules:
-            rules.setdefault(_said(rule), rule)
-    _judge(list(rules.values()), authors)
-
-
-def _said(rule: CompiledRule) -> object:
-    """All of a rule that promtool looks at: it need not be asked twice."""
-    return (*rule.identity, rule.expr, rule.for_duration, rule.keep_firing_for, rule.annotations)
+        if rule is not None:
+            yield Candidate(rule, row.pk)
 
 
 def _standalone(layer: Layer) -> CompiledRule | None:
@@ -239,57 +242,4 @@ def _standalone(layer: Layer) -> CompiledRule | None:
         group="check",
         scope=layer.scope,
         branches=(),
-    )
-
-
-def _judge(rules: Sequence[CompiledRule], authors: Mapping[int, int]) -> None:
-    """``authors`` says which are somebody's own text, and which row's."""
-    tool = promtool()
-    if not rules or not tool.available:
-        return
-    try:
-        refusals = _refusals(tool, rules)
-    except PromtoolError as error:
-        # No verdict is no refusal: the deploy asks again before anything is swapped in.
-        logger.warning("promtool gave no verdict on a write: %s", error)
-        return
-    if refusals:
-        raise InvalidPolicy([_finding(refusal, rules, authors) for refusal in refusals])
-
-
-def _refusals(tool: Promtool, rules: Sequence[CompiledRule]) -> list[Refusal]:
-    """Very many are judged in two halves at once: promtool keeps one core busy."""
-    half = len(rules) if len(rules) < MANY else (len(rules) + 1) // 2
-    starts = range(0, len(rules), half)
-    texts = [
-        renderer.render_file([renderer.RuleGroup("check", None, tuple(rules[start : start + half]))])
-        for start in starts
-    ]
-    with ThreadPoolExecutor(max_workers=len(texts)) as pool:
-        judged = list(pool.map(tool.check_rules_text, texts))
-    return [
-        replace(refusal, rule_index=(refusal.rule_index or 1) + start)
-        for start, refusals in zip(starts, judged, strict=True)
-        for refusal in refusals
-    ]
-
-
-def _finding(refusal: Refusal, rules: Sequence[CompiledRule], authors: Mapping[int, int]) -> Finding:
-    index = (refusal.rule_index or 1) - 1
-    rule = rules[index] if index < len(rules) else rules[0]
-    pointer = "/query_template" if index in authors else ""
-    offset = None
-    if pointer and refusal.expr_line and refusal.expr_column:
-        lines = rule.expr.split("\n")
-        offset = sum(len(line) + 1 for line in lines[: refusal.expr_line - 1]) + refusal.expr_column - 1
-    return Finding(
-        "promtool_refused",
-        f"promtool refuses it: {refusal.message}",
-        pointer=pointer,
-        hint="promtool is the judge of what Prometheus will load",
-        offset=offset,
-        line=refusal.expr_line if pointer else None,
-        column=refusal.expr_column if pointer else None,
-        key=rule.key,
-        rule_id=authors.get(index),
     )

@@ -13,7 +13,7 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.actions import bulk_rules, compile_check, policy, rules
+from alerts.actions import bulk_rules, judging, policy, rules
 from alerts.actions.errors import InvalidPolicy, PolicyConflict, PolicyError
 from alerts.actions.related import of_few, of_many
 from alerts.api.serializers.rules import AlertRule as Serializer
@@ -304,7 +304,7 @@ def test_of_very_many_rules_promtool_still_blames_the_right_one(
     world: SimpleNamespace, settings: Any, promtool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.PROMTOOL_PATH = str(promtool)
-    monkeypatch.setattr(compile_check, "MANY", 4)
+    monkeypatch.setattr(judging, "AT_ONCE", 4)
     items = [
         {"external_id": f"r{number}", "name": f"Many{number}", "query_template": f"up == {number}"}
         for number in range(9)
