@@ -1,7 +1,8 @@
 """The worker: looks a few times a second at what servers need, and delivers to several of them at once.
 
-It asks the database (three small queries for all servers) instead of waiting for messages, so none can be lost. One
-server that hangs holds one thread and delays no other.
+It asks the database instead of waiting for messages, so none can be lost: one tiny query tells whether anything seems
+to have moved, and a survey of all servers, at once then and each second anyhow, tells what is due. One server that
+hangs holds one thread and delays no other.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from alerts.actions.deploy import deploy
-from alerts.actions.due import Due, Survey, survey
+from alerts.actions.due import Due, Survey, glance, survey
 from alerts.actions.housekeeping import keep_house
 from alerts.actions.reconcile import reconcile
 
 logger = logging.getLogger(__name__)
 
 POLL = 0.2
+SURVEY_EVERY = 1.0
+"""Seconds until all servers are looked at, though nothing seemed to have moved."""
 SETTLED = 0.3
 LONGEST_WAIT = 1.5
 RECONCILE_EVERY = 30.0
@@ -84,6 +87,21 @@ class Desk:
         self.tried, self.not_before = need, now + self.pause
 
 
+@dataclass(frozen=True)
+class Look:
+    """A survey, when it was, and what the worker then knew that tells whether it is out of date."""
+
+    found: Survey
+    at: float
+    glance: tuple[int, ...]
+    busy: frozenset[str]
+
+    def holds(self, now: float, glance: tuple[int, ...], busy: frozenset[str]) -> bool:
+        """Whether there is no sign that anything moved since. What is due and not under way is looked at anew."""
+        same = (glance, busy) == (self.glance, self.busy) and all(need.server in busy for need in self.found.due)
+        return same and 0 <= now - self.at < SURVEY_EVERY and not self.found.may_retry()
+
+
 class Worker:
     """All enabled servers' worker. ``stop`` lets it finish what it is in the middle of."""
 
@@ -97,6 +115,7 @@ class Worker:
         self._desks: dict[str, Desk] = {}
         self._burst = Burst()
         self._next_reconcile = float("-inf")
+        self._last: Look | None = None
 
     def stop(self) -> None:
         self._stopping.set()
@@ -122,7 +141,7 @@ class Worker:
 
     def step(self, now: float) -> None:
         """One look at all servers, and what follows from it."""
-        found = survey()
+        found = self._survey(now)
         for gone in self._desks.keys() - {*found.servers, HOUSE}:
             if not self._desks[gone].busy:
                 del self._desks[gone]
@@ -138,6 +157,14 @@ class Worker:
             self._start(need.server, partial(deploy, need.why, server=need.server))
         self._look_around(found, now)
         self._keep_house(now)
+
+    def _survey(self, now: float) -> Survey:
+        """All servers as they are now, or as they were a moment ago when nothing suggests a change."""
+        # Before they are looked at: what moves meanwhile is seen to have moved the next time.
+        seen, busy = glance(), frozenset(name for name, desk in self._desks.items() if desk.busy)
+        if self._last is None or not self._last.holds(now, seen, busy):
+            self._last = Look(survey(), now, seen, busy)
+        return self._last.found
 
     def _look_around(self, found: Survey, now: float) -> None:
         """Reconciles one by one, spread over the time between two looks at the same server."""

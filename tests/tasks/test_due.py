@@ -10,7 +10,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from alerts.actions.due import due, survey
+from alerts.actions import prometheus_servers, rules
+from alerts.actions.deploy import request
+from alerts.actions.due import due, glance, survey
 from alerts.models import PolicyState, PrometheusServer, Release, ServerState
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -133,3 +135,32 @@ def test_a_hundred_servers_take_as_many_queries_as_one() -> None:
                 survey()
             counts.append(len(queries))
     assert counts == [4, 4]
+
+
+def test_a_glance_sees_edits_of_policy_and_servers_and_what_is_asked_for() -> None:
+    seen = [glance(), glance()]
+    assert seen[0] == seen[1]
+    rules.create({"name": "R", "query_template": "up == 1"})
+    seen.append(glance())
+    row = prometheus_servers.create({"name": "one", "url": "http://127.0.0.1:9"})
+    seen.append(glance())
+    prometheus_servers.update(row.pk, {"enabled": False})
+    seen.append(glance())
+    prometheus_servers.update(row.pk, {"enabled": True})
+    seen.append(glance())
+    request("test", server="one")
+    seen.append(glance())
+    assert len(set(seen)) == len(seen) - 1
+
+
+def test_a_glance_before_the_first_edit_finds_nothing() -> None:
+    PolicyState.objects.all().delete()
+    assert glance() == glance()
+
+
+@pytest.mark.parametrize("left", [-0.1, 60.0])
+def test_a_survey_knows_when_somebody_who_waits_may_be_tried_again(left: float) -> None:
+    server(retry_at=timezone.now() + MINUTE, loaded_revision=5)
+    found = survey()
+    found.waiting["one"] = timezone.now() + timedelta(seconds=left)  # type: ignore[index]
+    assert found.may_retry() is (left < 0)

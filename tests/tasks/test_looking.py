@@ -1,0 +1,98 @@
+"""How often the polling worker looks at all servers: no less than it takes, and no more."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from alerts.actions import rules
+from alerts.management import worker as worker_module
+from alerts.management.worker import Worker
+from alerts.models import PolicyState, PrometheusServer, Release, ServerState
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+
+
+@pytest.fixture
+def surveys(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When the worker looked at all servers."""
+    when: list[float] = []
+    survey = worker_module.survey
+    monkeypatch.setattr(worker_module, "survey", lambda: when.append(0.0) or survey())
+    return when
+
+
+def idle_worker(servers: int = 1) -> Worker:
+    """Its servers hold what they should, and it has just looked at them."""
+    revision = PolicyState.current()
+    PrometheusServer.objects.all().delete()
+    for number in range(servers):
+        name = f"prom-{number:02}"
+        release = Release.objects.create(server=name, revision=revision, state="verified")
+        PrometheusServer.objects.create(name=name)
+        ServerState.objects.create(
+            name=name, loaded_release=release, loaded_revision=revision, checked_at=timezone.now()
+        )
+    worker = Worker(reconcile_every=3600.0)
+    for number in range(servers):
+        worker._desk(f"prom-{number:02}").reconciled = 0.0
+    worker.step(0.0)
+    return worker
+
+
+def test_all_servers_are_looked_at_once_a_second_while_nothing_moves(
+    surveys: list[float], django_assert_num_queries: Any
+) -> None:
+    worker = idle_worker()
+    surveys.clear()
+    with django_assert_num_queries(4):
+        for now in (0.2, 0.4, 0.6, 0.8):
+            worker.step(now)
+    assert not surveys
+    worker.step(1.0)
+    assert len(surveys) == 1
+    worker.step(0.5)  # a clock of its own that went back
+    assert len(surveys) == 2
+
+
+def test_an_edit_is_seen_at_the_next_look_and_delivered_when_it_has_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = idle_worker(3)
+    started: list[str] = []
+    monkeypatch.setattr(worker, "_start", lambda server, job: started.append(server))
+    rules.create({"name": "R", "query_template": "up == 1"})
+    for now in (0.2, 0.4):
+        worker.step(now)
+        assert not started, "another edit may follow"
+    worker.step(0.6)
+    assert started == ["prom-00", "prom-01", "prom-02"]
+
+
+def test_what_a_job_left_to_do_is_seen_at_the_next_look(monkeypatch: pytest.MonkeyPatch, surveys: list[float]) -> None:
+    worker = idle_worker()
+    job = worker._desk("prom-00").job = Future[None]()
+    worker.step(0.2)
+    surveys.clear()
+    worker.step(0.4)
+    assert not surveys
+    ServerState.objects.update(loaded_release=None)  # what nobody but the job knows of
+    job.set_result(None)
+    started: list[str] = []
+    monkeypatch.setattr(worker, "_start", lambda server, job: started.append(server))
+    worker.step(0.6)
+    assert started == ["prom-00"]
+
+
+def test_what_is_due_and_not_under_way_is_looked_at_each_time(
+    monkeypatch: pytest.MonkeyPatch, surveys: list[float]
+) -> None:
+    worker = idle_worker(2)
+    ServerState.objects.filter(name="prom-01").update(loaded_release=None)
+    monkeypatch.setattr(worker, "_start", lambda server, job: None)  # somebody else holds its lease
+    worker.step(1.0)
+    surveys.clear()
+    for now in (1.2, 1.4):
+        worker.step(now)
+    assert len(surveys) == 2
