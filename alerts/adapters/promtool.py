@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -114,15 +114,15 @@ class Promtool:
         if by is None:
             return self._judge(directory, names)
         contents = {name: content_of(directory / name) for name in names}
-        unknown = [
-            name for name, content in contents.items() if content is None or not VERDICTS.has_passed(by, content)
-        ]
+        unknown = _unknown(by, contents)
         if not unknown:
             return []
-        refusals = self._judge(directory, unknown)
-        if not refusals and self._program() == by:
-            judged = ((directory / name, contents[name]) for name in unknown)
-            VERDICTS.passed(by, [content for file, content in judged if content and is_still(file, content)])
+        with VERDICTS.judging(by, [content for name in unknown if (content := contents[name])]):
+            unknown = _unknown(by, contents)
+            refusals = self._judge(directory, unknown) if unknown else []
+            if not refusals and self._program() == by:
+                judged = ((directory / name, contents[name]) for name in unknown)
+                VERDICTS.passed(by, [content for file, content in judged if content and is_still(file, content)])
         return refusals
 
     def _program(self) -> Program | None:
@@ -162,6 +162,11 @@ class Promtool:
             raise PromtoolError("timeout", f"promtool took longer than {self.timeout:g} s") from error
         except OSError as error:
             raise PromtoolError("broken", f"{self.path} cannot be run: {error.strerror}") from error
+
+
+def _unknown(by: Program, contents: Mapping[str, Content | None]) -> list[str]:
+    """The files that have to be judged."""
+    return [name for name, content in contents.items() if content is None or not VERDICTS.has_passed(by, content)]
 
 
 def _are_few(directory: Path, names: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 Only success is remembered, for exactly these bytes and exactly this program. Bytes are read anew each time, so a
 file that was damaged since is judged again; and nothing is remembered of a file that changed while it was judged.
+What several want to be judged at once is judged for one of them, and the others wait for that.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 REMEMBERED = 20_000  # a few MB
+LONGEST_WAIT = 30.0  # for a judge who may hang: after that everybody asks one of his own
 
 
 class Program(NamedTuple):
@@ -72,6 +75,8 @@ class Verdicts:
         self._remembered = remembered
         self._passed = OrderedDict[tuple[Program, bytes], None]()
         self._lock = threading.Lock()
+        self._under_way = set[tuple[Program, bytes]]()
+        self._judged = threading.Condition(self._lock)
 
     def has_passed(self, by: Program, content: Content) -> bool:
         with self._lock:
@@ -87,3 +92,18 @@ class Verdicts:
                 self._passed.move_to_end((by, content.digest))
             while len(self._passed) > self._remembered:
                 self._passed.popitem(last=False)
+
+    @contextmanager
+    def judging(self, by: Program, contents: Iterable[Content]) -> Iterator[None]:
+        """Waits for those who judge any of these now, and makes others wait. Ask ``has_passed`` again inside."""
+        ours = {(by, content.digest) for content in contents}
+        with self._judged:
+            if not self._judged.wait_for(lambda: self._under_way.isdisjoint(ours), LONGEST_WAIT):
+                ours -= self._under_way
+            self._under_way |= ours
+        try:
+            yield
+        finally:
+            with self._judged:
+                self._under_way -= ours
+                self._judged.notify_all()

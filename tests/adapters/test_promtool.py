@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from alerts.adapters.promtool import FILES_PER_RUN, Promtool, PromtoolError, Refusal, parse_refusals
+from alerts.adapters import verdicts
+from alerts.adapters.promtool import FILES_PER_RUN, VERDICTS, Promtool, PromtoolError, Refusal, parse_refusals
 from alerts.adapters.verdicts import Content, Verdicts, program
 
 GOOD = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: up == 0}\n"
@@ -248,6 +250,34 @@ def test_objections_are_not_remembered(counted, tmp_path):
     for _ in range(2):
         assert [refusal.file for refusal in tool.check(folder)] == ["b.yml"]
     assert names_in(asked) == ["a.yml", "b.yml"] * 2
+
+
+def test_of_many_servers_that_get_the_same_files_at_once_one_starts_promtool(counted, tmp_path):
+    tool, asked = counted
+    folders = [folder_with(tmp_path / str(number), a=GOOD) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(tool.check, folders)) == [[]] * 8
+    assert names_in(asked) == ["a.yml"]
+
+
+def test_whom_a_judge_at_work_did_not_agree_with_is_judged_all_the_same(counted, tmp_path):
+    tool, asked = counted
+    folders = [folder_with(tmp_path / str(number), a=rule(expr="up{")) for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        refusals = list(pool.map(tool.check, folders))
+    assert [[refusal.file for refusal in found] for found in refusals] == [["a.yml"]] * 3
+    assert names_in(asked) == ["a.yml"] * 3
+
+
+def test_a_judge_that_hangs_is_not_waited_for_for_ever(counted, tmp_path, monkeypatch):
+    tool, asked = counted
+    monkeypatch.setattr(verdicts, "LONGEST_WAIT", 0.1)
+    folder = folder_with(tmp_path / "one", a=GOOD, b=GOOD + "# another\n")
+    contents = [verdicts.content_of(folder / name) for name in ("a.yml", "b.yml")]
+    with VERDICTS.judging(program(tool.path), contents[:1]):
+        assert tool.check(folder) == []
+    assert names_in(asked) == ["a.yml", "b.yml"]
+    assert not VERDICTS._under_way
 
 
 def test_another_promtool_has_an_opinion_of_its_own(counted, tmp_path):
