@@ -15,7 +15,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -49,7 +49,7 @@ def duration() -> timedelta:
 
 
 class Lease:
-    """A lease that is held; a thread renews it meanwhile, so that slow reloads keep it.
+    """A lease that is held; ``_heart`` renews it meanwhile, so that slow reloads keep it.
 
     ``lost``: somebody else was seen to have it. ``epoch``: the number that fences off earlier holders.
     """
@@ -60,9 +60,7 @@ class Lease:
         self.epoch = epoch
         self.lost = False
         self._asked = time.monotonic()
-        self._over = threading.Event()
-        self._heart = threading.Thread(target=self._beat, name=f"lease of {server}", daemon=True)
-        self._heart.start()
+        _heart.take_on(self)
 
     def renew(self) -> None:
         """Holds on for a full duration again, or raises LeaseLost. Run out but taken by nobody is still ours."""
@@ -81,7 +79,7 @@ class Lease:
 
     def release(self) -> None:
         """Gives it back. When the database is away, this process still knows that nobody here holds it."""
-        self._over.set()
+        _heart.let_go(self)
         _held_here.discard(self.holder)
         try:
             self._mine().update(lease_holder="", lease_until=None)
@@ -94,23 +92,97 @@ class Lease:
     def _prolong(self) -> bool:
         return bool(self._mine().update(lease_until=Now() + duration()))
 
-    def _beat(self) -> None:
-        pause = every = duration().total_seconds() / BEATS
-        while not self._over.wait(pause):
-            if time.monotonic() - self._asked > LONGEST_STEP:
-                logger.error("whoever delivers to %s has been at one step for %g s", self.server, LONGEST_STEP)
+    def hangs(self) -> bool:
+        """Whether its holder has not asked for it for so long that it is better left to run out."""
+        return time.monotonic() - self._asked > LONGEST_STEP
+
+
+class Heart:
+    """Renews all leases that this process holds: one thread and one connection, as long as there are any.
+
+    However many there are, a beat takes the same few queries, and waits for no row that somebody else has locked.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._leases = set[Lease]()
+        self._thread: threading.Thread | None = None
+
+    def take_on(self, lease: Lease) -> None:
+        with self._changed:
+            self._leases.add(lease)
+            if self._thread is None or not self._thread.is_alive():  # a forked child has none
+                self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def let_go(self, lease: Lease) -> None:
+        with self._changed:
+            self._leases.discard(lease)
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            pause = self._every()
+            while self._waited(pause):
+                try:
+                    pause = self._every() if self._beat(self._alive()) else self._soon()
+                except (DatabaseError, InterfaceError) as error:
+                    names = ", ".join(sorted(lease.server for lease in self._leases.copy()))
+                    logger.warning("the leases of %s could not be renewed: %s", names, str(error).strip())
+                    connections.close_all()
+                    pause = self._soon()
+        finally:
+            connections.close_all()  # this thread's own
+
+    def _waited(self, pause: float) -> bool:
+        """False: there is nothing left to renew, and this thread ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._leases, pause)
+            if not self._leases:
+                self._thread = None
+            return bool(self._leases)
+
+    def _alive(self) -> list[Lease]:
+        with self._changed:
+            hanging = [lease for lease in self._leases if lease.hangs()]
+            self._leases.difference_update(hanging)
+            alive = list(self._leases)
+        for lease in hanging:
+            logger.error("whoever delivers to %s has been at one step for %g s", lease.server, LONGEST_STEP)
+        return alive
+
+    def _beat(self, leases: Collection[Lease]) -> bool:
+        """Whether each was either renewed or seen to be lost; others are locked by somebody at this moment."""
+        with transaction.atomic():
+            rows = ServerState.objects.filter(pk__in=[lease.server for lease in leases])
+            free = rows.select_for_update(skip_locked=True).values_list("name", "lease_holder", "lease_epoch")
+            found = {name: (holder, epoch) for name, holder, epoch in free}
+            ours = [lease for lease in leases if found.get(lease.server) == (lease.holder, lease.epoch)]
+            ServerState.objects.filter(pk__in=[lease.server for lease in ours]).update(lease_until=Now() + duration())
+        for lease in leases:
+            if lease.server in found and lease not in ours:
+                self._lost(lease)
+        return all(lease.server in found for lease in leases)
+
+    def _lost(self, lease: Lease) -> None:
+        with self._changed:
+            if lease not in self._leases:  # given back meanwhile
                 return
-            try:
-                if not self._prolong() and not self._over.is_set():
-                    self.lost = True
-                    logger.warning("the lease of %s was taken over", self.server)
-                    return
-                pause = every
-            except (DatabaseError, InterfaceError) as error:
-                logger.warning("the lease of %s could not be renewed: %s", self.server, str(error).strip())
-                pause = min(1.0, every)
-            finally:
-                connections.close_all()  # this thread's own
+            self._leases.discard(lease)
+        lease.lost = True
+        logger.warning("the lease of %s was taken over", lease.server)
+
+    @staticmethod
+    def _every() -> float:
+        return duration().total_seconds() / BEATS
+
+    @classmethod
+    def _soon(cls) -> float:
+        return min(1.0, cls._every())
+
+
+_heart = Heart()
 
 
 def take(server: str) -> Lease | None:

@@ -20,6 +20,7 @@ from alerts.actions.lease import LeaseLost, held, take
 from alerts.adapters import process_identity
 from alerts.models import DEFAULT_SERVER as SERVER
 from alerts.models import ServerState
+from tests.servers.processes import eventually
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 HOUR = timedelta(hours=1)
@@ -127,7 +128,7 @@ def test_a_lease_that_this_process_forgot_together_with_the_database_is_free() -
     mine = take(SERVER)
     assert mine is not None
     lease._held_here.discard(mine.holder)  # as release() does when the database is away
-    mine._over.set()
+    lease._heart.let_go(mine)
     with held(SERVER) as again:
         assert again is not None
 
@@ -171,6 +172,57 @@ def test_a_holder_that_hangs_while_its_process_lives_is_succeeded(
         mine.renew()
     for one in (mine, other):
         one.release()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_thread_keeps_all_leases_of_a_process_and_ends_with_the_last(settings: Any) -> None:
+    settings.LEASE_SECONDS = 1.0
+    before = threading.active_count()
+    mine = [take(f"prom-{number:02}") for number in range(20)]
+    assert threading.active_count() == before + 1
+    time.sleep(1.5)
+    free = ServerState.objects.filter(lease_until__lt=Now() + timedelta(seconds=0.2))
+    assert not free.exists()
+    for one in mine:
+        assert one is not None
+        assert not one.lost
+        one.release()
+    eventually(lambda: threading.active_count() == before, timeout=5, what="its end")
+    with held("prom-00"):
+        assert threading.active_count() == before + 1, "and begins anew"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_leases_only_the_one_that_was_taken_over_is_lost(settings: Any) -> None:
+    settings.LEASE_SECONDS = 1.0
+    with held(SERVER) as mine, held("other") as other:
+        assert mine is not None
+        assert other is not None
+        somebody_else(lease_epoch=F("lease_epoch") + 1)
+        time.sleep(1.5)
+        assert mine.lost
+        assert not other.lost
+        assert take("other") is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_somebody_locks_keeps_no_other_lease_from_being_renewed(settings: Any) -> None:
+    if connections["default"].vendor != "postgresql":
+        pytest.skip("SQLite knows no locks on rows")
+    settings.LEASE_SECONDS = 1.0
+    with held(SERVER) as mine, held("other") as other:
+        assert mine is not None
+        assert other is not None
+        with transaction.atomic():
+            mine.guard()
+            time.sleep(2)
+            rows = {row.name: row.lease_until for row in ServerState.objects.all()}
+            now = ServerState.objects.annotate(now=Now()).values_list("now", flat=True)[0]
+            assert rows["other"] > now - timedelta(seconds=2) + timedelta(seconds=1.5)
+        assert not mine.lost
+        time.sleep(1.5)
+        mine.renew()
+        assert ServerState.objects.filter(lease_until__gt=Now()).count() == 2
 
 
 @pytest.mark.django_db(transaction=True)
