@@ -51,7 +51,9 @@ class RuleFile:
 
 
 def render(rules: Iterable[CompiledRule], previous: Mapping[str, RuleFile] | None = None) -> dict[str, RuleFile]:
-    """All files by name. A file of ``previous`` is reused when it holds exactly the same rule objects."""
+    """All files by name. A file of ``previous`` is reused when it holds exactly the same rule objects, its bytes when
+    they say the same: a key that is compiled anew yields other objects also for what did not change.
+    """
     by_file: dict[str, list[CompiledRule]] = {}
     for rule in rules:
         by_file.setdefault(rule.file, []).append(rule)
@@ -60,7 +62,8 @@ def render(rules: Iterable[CompiledRule], previous: Mapping[str, RuleFile] | Non
         known = previous.get(name) if previous else None
         if known is None or known.sources != {id(rule) for rule in by_file[name]}:
             groups = arrange(by_file[name])
-            known = RuleFile(name, groups, render_file(groups))
+            same = known is not None and known.groups == groups
+            known = RuleFile(name, groups, known.content if known and same else render_file(groups))
         files[name] = known
     return files
 

@@ -86,6 +86,19 @@ def test_an_unchanged_file_is_the_same_object() -> None:
     assert after["global.yml"].sha256 == before["global.yml"].sha256
 
 
+def test_a_file_whose_rules_were_compiled_anew_and_say_the_same_keeps_its_bytes() -> None:
+    layers = [layer(1, query=EACH_SERIES), layer(2, env("staging"), config={"for_duration": "5m"})]
+    before, after = (render(compiled(*layers).rules) for _ in range(2))
+    again = render(compiled(*layers).rules, before)
+    assert len(before) == 2
+    assert before == after == again
+    for name, file in again.items():
+        assert file.content is before[name].content
+        assert not file.sources & before[name].sources, "whoever compares objects next time has those of now"
+    edited = compiled(layers[0], layer(2, env("staging"), config={"for_duration": "6m"})).rules
+    assert render(edited, before) == render(edited) != before
+
+
 def test_promtool_reads_unpleasant_texts(promtool: Path, tmp_path: Path) -> None:
     text = UNPLEASANT.replace("{{ }}", "")
     rules = compiled(layer(1, query=EACH_SERIES, config={"annotations": {"text": text}})).rules
