@@ -9,6 +9,8 @@ import importlib
 import os
 import secrets
 import shutil
+import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -63,6 +65,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     """Runs before pytest-django reads the settings."""
+    # Hundreds of processes are started from the same sources: nobody shall compile them each time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if IS_CONTROLLER:
         _prepare_environment(early_config.known_args_namespace.db)
     worker = Path(os.environ["CONFIG_SERVER_TEST_RUN"]) / os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -92,16 +97,30 @@ def _prepare_environment(database: str | None) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("full" if config.getoption("--full") else "default")
+    if IS_CONTROLLER:  # asked to end, it takes its servers and folders with it, as by Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests go first: nobody waits for one in the end, and their waits are filled by what only computes."""
     for item in items:
         if item.nodeid.startswith(DATABASE_FOLDERS):
             item.add_marker("database")
     if not config.getoption("--full"):
         left_out = [item for item in items if "full" in item.keywords and item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """First what was given more time than others, then what takes seconds, then the rest as it stands."""
+    if item.get_closest_marker("timeout"):
+        return 0
+    return 1 if item.get_closest_marker("slow") else 2
 
 
 def pytest_report_header() -> str:
