@@ -17,13 +17,14 @@ from django.db.models import Q
 from alerts.actions import metrics, related
 from alerts.actions.judging import Candidate, judging
 from alerts.actions.layers import layer_of
-from alerts.actions.policy import load, options
+from alerts.actions.policy import options
 from alerts.adapters.promtool import Promtool, PromtoolError
 from alerts.domain import identities, recordings, templating
 from alerts.domain.compiled import CompiledRule, KeyPlan, Pairs
-from alerts.domain.compiler import compile_key, compile_policy
+from alerts.domain.compiler import compile_key, without_garbage_collection
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
 from alerts.domain.layers import GLOBAL, KeyId, Layer, Topology
+from alerts.domain.place_changes import PlaceChange
 from alerts.domain.promql.expression import parse
 from alerts.domain.promql.metrics import ANY
 from alerts.domain.resolver import fold, resolve
@@ -83,16 +84,9 @@ def check_rules(
 def _judged_by_compiler(
     topology: Topology, keys: Collection[KeyId], rows: Sequence[AlertRule], unsettled: Collection[KeyId]
 ) -> tuple[list[KeyPlan], list[Finding]]:
-    recorded = {row.name or row.key for row in rows if row.kind == "recording"}
-    known = _compile(topology, related.layers_around(keys, recorded))
-    plans = [plan for key_id, plan in known.items() if key_id in keys]
-    missing = _not_foreseen(plans, recorded)
-    if missing:
-        further = related.layers_of(missing)
-        known |= _compile(topology, {key_id: layers for key_id, layers in further.items() if key_id not in known})
-    others = [plan for key_id, plan in known.items() if key_id not in keys and key_id not in unsettled]
-    findings = [finding for plan in plans for finding in plan.findings]
-    findings += _findings_across(plans, others)
+    plans, others = _with_related(topology, keys, {row.name or row.key for row in rows if row.kind == "recording"})
+    others = [plan for plan in others if plan.key_id not in unsettled]
+    findings = [finding for _, found in _problems(plans, others) for finding in found]
     findings += identities.clashes(plans, [*plans, *others])
     if findings:
         broken = already_broken().difference(keys)
@@ -100,12 +94,16 @@ def _judged_by_compiler(
     return plans, findings
 
 
-def check_policy() -> None:
-    """Compiles everything: after a change of namespaces or groups, which any key may depend on."""
-    compiled = compile_policy(load(), options())
-    if compiled.problems:
+def check_places(before: Topology, after: Topology) -> None:
+    """Compiles the keys that a change of namespaces or groups can touch, and everything that reads or feeds them.
+
+    What it does not touch is what it was. Raises PolicyConflict with all findings.
+    """
+    keys = related.touched_by(PlaceChange.between(before, after))
+    problems = _problems(*_with_related(after, keys)) if keys else []
+    if problems:
         broken = already_broken()
-        fresh = [found for key_id, findings in compiled.problems.items() if key_id not in broken for found in findings]
+        fresh = [finding for key_id, findings in problems if key_id not in broken for finding in findings]
         if fresh:
             raise PolicyConflict(fresh)
 
@@ -151,7 +149,24 @@ def layer_of_template(template: AlertTemplate) -> Layer:
 
 def _compile(topology: Topology, by_key: Mapping[KeyId, Iterable[Layer]]) -> dict[KeyId, KeyPlan]:
     how = options()
-    return {key_id: compile_key(topology, layers, how) for key_id, layers in by_key.items()}
+    with without_garbage_collection():
+        return {key_id: compile_key(topology, layers, how) for key_id, layers in by_key.items()}
+
+
+def _with_related(
+    topology: Topology, keys: Collection[KeyId], recorded: Collection[str] = ()
+) -> tuple[list[KeyPlan], list[KeyPlan]]:
+    """These keys, and the others that they may read, be read by or clash with, as they compile now.
+
+    ``recorded``: names under which they record, as far as these are known; of others it takes another look.
+    """
+    known = _compile(topology, related.layers_around(keys, recorded))
+    plans = [plan for key_id, plan in known.items() if key_id in keys]
+    missing = _not_foreseen(plans, recorded)
+    if missing:
+        further = related.layers_of(missing)
+        known |= _compile(topology, {key_id: layers for key_id, layers in further.items() if key_id not in known})
+    return plans, [plan for key_id, plan in known.items() if key_id not in keys]
 
 
 def _not_foreseen(plans: Iterable[KeyPlan], recorded: Collection[str]) -> Q:
@@ -195,10 +210,13 @@ def _noted_of(layer: Layer) -> frozenset[str]:
         return frozenset()
 
 
-def _findings_across(plans: Sequence[KeyPlan], others: Sequence[KeyPlan]) -> list[Finding]:
-    """What these keys do to the rules that read them, and what the recordings they read do to them."""
-    found = [*recordings.problems_of(plans, [*plans, *others]), *recordings.problems_of(others, plans)]
-    return [finding for _, findings in found for finding in findings]
+def _problems(plans: Sequence[KeyPlan], others: Sequence[KeyPlan]) -> list[tuple[KeyId, tuple[Finding, ...]]]:
+    """What stops these keys, the recordings they read included, and what they do to the rules that read them."""
+    return [
+        *((plan.key_id, plan.findings) for plan in plans if plan.findings),
+        *recordings.problems_of(plans, [*plans, *others]),
+        *recordings.problems_of(others, plans),
+    ]
 
 
 def _refuse(findings: Sequence[Finding], written: Collection[int], refusals: Sequence[Finding]) -> None:

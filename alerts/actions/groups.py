@@ -19,10 +19,11 @@ FIXED = {"namespace_id": "/namespace", "label_value": "/label_value"}
 
 def create(values: Mapping[str, Any], *, dry_run: bool = False) -> Group:
     with writing(dry_run=dry_run) as write:
+        before = write.topology
         row = Group()
         _settle(row, values)
         write.insert(row)
-        compile_check.check_policy()
+        compile_check.check_places(before, write.topology)
     return row
 
 
@@ -31,13 +32,14 @@ def update(
 ) -> Group:
     """Namespace and label value are fixed; leaving them out, or naming them as they are, is fine."""
     with writing(dry_run=dry_run) as write:
+        before = write.topology
         row = pick(Group, row_id, "namespace", "parent")
         expect(row, expected_version)
         changed = _settle(row, values)
         if changed:
             write.update(row, changed)
         if "parent" in changed:
-            compile_check.check_policy()
+            compile_check.check_places(before, write.topology)
     return row
 
 
@@ -97,20 +99,22 @@ def _descends(group: Group, ancestor: Group) -> bool:
 def delete(ids: Sequence[int], *, expected_version: int | None = None, dry_run: bool = False) -> list[int]:
     """Children, targets, rules and servers that select it hold their group; a child deleted with it does not."""
     with writing(dry_run=dry_run) as write:
+        before = write.topology
         rows = condemned(Group, ids, expected_version)
         hold(_holders(rows, living=True))
         bury(write, rows)
-        compile_check.check_policy()
+        compile_check.check_places(before, write.topology)
     return [row.pk for row in rows]
 
 
 def restore(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
     with writing(dry_run=dry_run) as write:
+        before = write.topology
         rows = raise_dead(write, Group, ids)
         refuse_deleted(Namespace, {row.namespace_id for row in rows})
         refuse_deleted(Group, {row.parent_id for row in rows})
         if rows:
-            compile_check.check_policy()
+            compile_check.check_places(before, write.topology)
     return list(dict.fromkeys(ids))
 
 

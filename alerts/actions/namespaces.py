@@ -23,11 +23,12 @@ MEANING = frozenset(("name", "priority", "label"))
 
 def create(values: Mapping[str, Any], *, dry_run: bool = False) -> Namespace:
     with writing(dry_run=dry_run) as write:
+        before = write.topology
         row = Namespace()
         _settle(row, values)
         write.insert(row)
         _refuse_labels_in_use(row)
-        compile_check.check_policy()
+        compile_check.check_places(before, write.topology)
     return row
 
 
@@ -35,6 +36,7 @@ def update(
     row_id: int, values: Mapping[str, Any], *, expected_version: int | None = None, dry_run: bool = False
 ) -> Namespace:
     with writing(dry_run=dry_run) as write:
+        before = write.topology
         row = pick(Namespace, row_id)
         expect(row, expected_version)
         former_name = row.name
@@ -46,7 +48,7 @@ def update(
         if "label" in changed:
             _refuse_labels_in_use(row)
         if changed & MEANING:
-            compile_check.check_policy()
+            compile_check.check_places(before, write.topology)
     return row
 
 
@@ -110,20 +112,22 @@ def _selected_by(names: set[str]) -> list[tuple[int, str]]:
 def delete(ids: Sequence[int], *, expected_version: int | None = None, dry_run: bool = False) -> list[int]:
     """Groups and rules hold their namespace; rules that are partitioned by it and servers that select by it, too."""
     with writing(dry_run=dry_run) as write:
+        before = write.topology
         rows = condemned(Namespace, ids, expected_version)
         hold(_holders(rows, living=True))
         bury(write, rows)
-        compile_check.check_policy()
+        compile_check.check_places(before, write.topology)
     return [row.pk for row in rows]
 
 
 def restore(ids: Sequence[int], *, dry_run: bool = False) -> list[int]:
     with writing(dry_run=dry_run) as write:
+        before = write.topology
         rows = raise_dead(write, Namespace, ids)
         for row in rows:
             _refuse_labels_in_use(row)
         if rows:
-            compile_check.check_policy()
+            compile_check.check_places(before, write.topology)
     return list(dict.fromkeys(ids))
 
 

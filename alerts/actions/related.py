@@ -21,6 +21,7 @@ from django.db.models.expressions import RawSQL
 
 from alerts.actions.layers import load_layers
 from alerts.domain.layers import KeyId, Layer
+from alerts.domain.place_changes import PlaceChange
 from alerts.domain.promql.metrics import ANY
 from alerts.domain.recordings import ALERT_SERIES
 from alerts.models import AlertRule, RuleMetric
@@ -95,6 +96,23 @@ def of_many(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
         *(key_id for some in _parts(called["recording"] | always) for key_id in _readers(some)),
     }
     return found | _of_keys(others - found.keys())
+
+
+def touched_by(change: PlaceChange) -> set[KeyId]:
+    """The keys that have a rule which a change of places touches."""
+    living = AlertRule.objects.living()
+    divided = living.exclude(partition_by=[])
+    among = [living.filter(Q(namespace__name__in=change.namespaces) | Q(group__namespace__name__in=change.namespaces))]
+    for namespace, values in _by_kind(change.groups).items():
+        among += [
+            living.filter(group__namespace__name=namespace, group__label_value__in=some) for some in _parts(values)
+        ]
+    if change.labels:
+        among += [divided, living.filter(allow_split=True)]
+    keys = {key_id for rules in among for key_id in rules.values_list("kind", "key")}
+    # SQLite cannot look into a JSON list by value; few rules have one.
+    partitioned = divided.values_list("kind", "key", "partition_by") if change.divided else ()
+    return keys | {(kind, key) for kind, key, names in partitioned if not change.divided.isdisjoint(names)}
 
 
 def layers_of(rules: Q) -> dict[KeyId, list[Layer]]:
