@@ -75,12 +75,12 @@ class Attempt:
                 return
         self._fail(State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
 
-    def offer(self) -> None:
-        """To the server's agent, once promtool here finds nothing wrong either."""
+    def offer(self, refused: list[Refusal]) -> None:
+        """To the server's agent, once promtool here finds nothing wrong either. ``refused``: what it said of this."""
         for _ in range(MOST_ROUNDS):
             releases.describe(self.release, self.wanted, self.state)
             try:
-                refusals = bundles.refusals(self.state, self.wanted) or self._judged()
+                refusals = refused or self._judged()
             except PromtoolError as error:
                 self._fail(State.FAILED, [problem(f"promtool_{error.code}", error.message)])
                 return
@@ -91,6 +91,7 @@ class Attempt:
             if not self._leave_out(refusals, problems):
                 self._fail(State.REJECTED, problems)
                 return
+            refused = bundles.refusals(self.state, self.wanted)
         self._fail(State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
 
     def _judged(self) -> list[Refusal]:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
-from alerts.actions.wanted import WantedSet
+from alerts.actions.wanted import WantedSet, stored_keys
 from alerts.domain import compiled_json
 from alerts.domain.compiled import KeyPlan
 from alerts.domain.layers import KeyId
@@ -34,10 +33,10 @@ def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], o
         return
     rows = []
     if fresh:
-        stored = _stored_payloads(release.server, fresh.keys() if len(fresh) <= 200 else None)
+        stored = stored_keys(release.server, fresh.keys())
         for key_id, plan in fresh.items():
             payload = [compiled_json.to_json(rule) for rule in plan.rules]
-            if stored.get(key_id) != payload:
+            if key_id not in stored or stored[key_id].payload != payload:
                 rows.append(
                     CompiledKey(server=release.server, kind=key_id[0], key=key_id[1], release=release, payload=payload)
                 )
@@ -52,16 +51,6 @@ def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], o
         )
         _forget_gone(release.server, plans.keys() | kept)
     _remembered[release.server] = good
-
-
-def _stored_payloads(server: str, keys: Any) -> dict[KeyId, Any]:
-    rows = CompiledKey.objects.filter(server=server)
-    if keys is not None:
-        wanted = Q()
-        for kind, key in keys:
-            wanted |= Q(kind=kind, key=key)
-        rows = rows.filter(wanted)
-    return {(kind, key): payload for kind, key, payload in rows.values_list("kind", "key", "payload")}
 
 
 def _forget_gone(server: str, keys: Any) -> None:

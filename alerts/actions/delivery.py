@@ -5,7 +5,7 @@ The lease is asked before every step that changes something outside, and its num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -15,11 +15,9 @@ from alerts.actions.compile_check import promtool
 from alerts.actions.lease import Lease, LeaseLost
 from alerts.actions.wanted import WantedSet
 from alerts.adapters import directory_delivery
-from alerts.adapters.deliverer import Bundle, Entered, Overtaken, Problem, Undelivered, deliver, problem
+from alerts.adapters.deliverer import Bundle, Entered, Overtaken, Problem, Seen, Undelivered, deliver, problem
 from alerts.adapters.directory_delivery import DirectoryDelivery, drift_problem, refusal_problem
-from alerts.adapters.loaded_rules import LoadedRules
 from alerts.adapters.prometheus import Prometheus
-from alerts.adapters.read_back import Mismatch
 from alerts.adapters.release_store import ReleaseStore
 from alerts.adapters.server_spec import ServerSpec
 from alerts.models import Release
@@ -29,7 +27,7 @@ __all__ = [
     "Problem",
     "Undelivered",
     "drift_problem",
-    "mismatches",
+    "look",
     "problem",
     "prometheus",
     "refusal_problem",
@@ -104,11 +102,9 @@ class ReleaseJournal:
         self.release.warnings.append(problem)
 
 
-def mismatches(
-    spec: ServerSpec, loaded: LoadedRules, wanted: WantedSet, changed: Collection[str] | None = None
-) -> list[Mismatch]:
-    """How what is loaded differs from a wanted set; rule by rule in the ``changed`` files (None: in all)."""
-    return directory_delivery.mismatches(loaded, _bundle(wanted), spec.rule_dir, changed)
+def look(spec: ServerSpec, wanted: WantedSet) -> Seen:
+    """How the server's disk and what it has loaded differ from a wanted set. Changes nothing."""
+    return directory_delivery.look(rule_store(spec), prometheus(spec), _bundle(wanted), spec.rule_dir)
 
 
 def _bundle(wanted: WantedSet) -> Bundle:

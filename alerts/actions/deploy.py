@@ -123,7 +123,7 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
         # An older state never goes over a newer one.
         return Outcome(state.loaded_release)
     # What an agent's promtool refused stays written down: whoever compiles the same again has to know.
-    refused_there = spec.delivery == "agent" and bundles.refusals(state, wanted_set)
+    refused_there = bundles.refusals(state, wanted_set) if spec.delivery == "agent" else []
     again = None if refused_there else releases.reusable_failure(state, wanted_set)
     release = pending or again or Release(server=lease.server)
     release.trigger = release.trigger or trigger
@@ -133,7 +133,7 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
         release.warnings += fleet_findings.warnings(spec.name, wanted_set.current)[: releases.LISTED]
     attempt = Attempt(spec, release, wanted_set, state, lease)
     if spec.delivery == "agent":
-        attempt.offer()
+        attempt.offer(refused_there)
     else:
         telemetry.note_drift(spec.name, on_disk=len(drift))
         attempt.deliver(check_all=force or bool(drift))

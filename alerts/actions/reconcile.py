@@ -6,18 +6,16 @@ import logging
 
 from django.utils import timezone
 
-from alerts.actions import releases, servers, telemetry, wanted
-from alerts.actions.delivery import drift_problem, mismatches, problem, prometheus
+from alerts.actions import delivery, releases, servers, telemetry, wanted
+from alerts.actions.delivery import problem, prometheus
 from alerts.actions.deploy import Outcome, deploy
 from alerts.adapters.deliverer import Seen
-from alerts.adapters.directory_delivery import failing_rules
 from alerts.adapters.prometheus import PrometheusError
 from alerts.adapters.server_spec import ServerSpec
 from alerts.models import DEFAULT_SERVER, Release, ServerState
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 20
 UNREACHABLE = "prometheus_unavailable"
 
 
@@ -26,21 +24,11 @@ def look(server: str = DEFAULT_SERVER) -> Seen:
     spec = servers.spec(server)
     state = releases.state_of(server)
     release = state.loaded_release
-    drift = Seen()
     if spec.delivery == "agent":  # it looks, heals and reports
-        return drift
+        return Seen()
     if release is None:
-        drift.unreachable = _why_unreachable(spec)
-        return drift
-    drift.on_disk = [drift_problem(found) for found in releases.disk_drift(spec, release)[:SHOWN]]
-    try:
-        loaded = prometheus(spec).rules()
-        found = mismatches(spec, loaded, wanted.of_release(release))
-        drift.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
-        drift.failing = failing_rules(loaded, spec.rule_dir)[:SHOWN]
-    except PrometheusError as error:
-        drift.unreachable = str(error)
-    return drift
+        return Seen(unreachable=_why_unreachable(spec))
+    return delivery.look(spec, wanted.of_release(release))
 
 
 def _why_unreachable(spec: ServerSpec) -> str:

@@ -66,6 +66,9 @@ class Rendered:
     former: Mapping[str, RuleFile]
 
 
+NAMED_AT_MOST = 500
+"""Keys that are asked for by name; when more are wanted, all are read."""
+
 _render_lock = threading.Lock()
 _rendered: dict[fleet.Place, Rendered] = {}
 
@@ -130,17 +133,18 @@ def kept_keys(
     broken = {**current.compiled.problems, **view.problems, **(refused or {})}
     if not broken:
         return (), view
-    kept = {key_id: _kept(key_id, findings, _stored(key_id, spec.name)) for key_id, findings in sorted(broken.items())}
+    stored = stored_keys(spec.name, broken)
+    kept = {key_id: _kept(key_id, findings, stored.get(key_id)) for key_id, findings in sorted(broken.items())}
     read = _read_by(rule for key in kept.values() for rule in key.rules)
-    for stored in CompiledKey.objects.filter(server=spec.name, kind="recording") if read else ():
-        key_id: KeyId = (stored.kind, stored.key)
+    for row in CompiledKey.objects.filter(server=spec.name, kind="recording") if read else ():
+        key_id: KeyId = (row.kind, row.key)
         if key_id in kept:
             continue
-        rules = tuple(compiled_json.from_json(data) for data in stored.payload)
+        rules = tuple(compiled_json.from_json(data) for data in row.payload)
         plan = current.compiled.plans.get(key_id)
         if read & {rule.name for rule in rules} and (plan is None or plan.rules != rules):
-            why = Finding("read_by_last_good", "a rule that stays as last compiled reads it", key=stored.key)
-            kept[key_id] = KeptKey(stored.kind, stored.key, stored.release_id, (why,), rules)
+            why = Finding("read_by_last_good", "a rule that stays as last compiled reads it", key=row.key)
+            kept[key_id] = KeptKey(row.kind, row.key, row.release_id, (why,), rules)
     if view.region.conditions:
         view = fleet.view_of(spec, current, tuple(rule for key in kept.values() for rule in key.rules))
         kept = {key_id: _held_to(key, view) for key_id, key in kept.items()}
@@ -159,8 +163,12 @@ def _read_by(rules: Iterable[CompiledRule]) -> set[str]:
     return {name for rule in rules for branch in rule.branches for name in metrics_read(parse(branch.query))}
 
 
-def _stored(key_id: KeyId, server: str) -> CompiledKey | None:
-    return CompiledKey.objects.filter(server=server, kind=key_id[0], key=key_id[1]).first()
+def stored_keys(server: str, key_ids: Collection[KeyId]) -> dict[KeyId, CompiledKey]:
+    """How these keys were last compiled for a server, as far as they were: one query."""
+    rows = CompiledKey.objects.filter(server=server)
+    if len(key_ids) <= NAMED_AT_MOST:
+        rows = rows.filter(key__in={key for _, key in key_ids})
+    return {(row.kind, row.key): row for row in rows if (row.kind, row.key) in key_ids}
 
 
 def _kept(key_id: KeyId, findings: tuple[Finding, ...], stored: CompiledKey | None) -> KeptKey:

@@ -113,11 +113,11 @@ class DirectoryDelivery:
         reach("read_back.before")
         with timed(self.journal, "read_back"), _prometheus_errors("rolled_back"):
             changed = None if self.check_all else {*self.staged.changed}
-            found, _ = self._compare(self.bundle, changed)
+            found = self._compare(self.bundle, changed)
             deadline = time.monotonic() + self.patience
             while found and time.monotonic() < deadline:
                 time.sleep(0.2)
-                found, _ = self._compare(self.bundle)
+                found = self._compare(self.bundle)
         if found:
             words = [
                 problem("read_back_mismatch", f"Prometheus loaded something else: {mismatch}")
@@ -141,29 +141,10 @@ class DirectoryDelivery:
         reach("rollback.after")
 
     def look(self, bundle: Bundle) -> Seen:
-        seen = Seen([drift_problem(found) for found in self.store.drift(bundle.manifest)[:SHOWN]])
-        try:
-            found, failing = self._compare(bundle)
-        except PrometheusError as error:
-            seen.unreachable = str(error)
-            return seen
-        seen.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
-        seen.failing = failing[:SHOWN]
-        return seen
+        return look(self.store, self.prometheus, bundle, self.rule_dir, in_parts=self.in_parts)
 
-    def _compare(self, bundle: Bundle, changed: Collection[str] | None = None) -> tuple[list[Mismatch], list[Problem]]:
-        """How what is loaded differs, rule by rule in the ``changed`` files; and which rules cannot be evaluated."""
-        if not self.in_parts:
-            loaded = self.prometheus.rules_of(self.rule_dir, changed)
-            return mismatches(loaded, bundle, self.rule_dir, changed), failing_rules(loaded, self.rule_dir)
-        found, failing = list[Mismatch](), list[Problem]()
-        closely = bundle.manifest.keys() if changed is None else {*changed}
-        for number, part in enumerate(bundle.parts(closely)):
-            loaded = self.prometheus.rules_of(self.rule_dir, part)
-            differing = mismatches(loaded, bundle, self.rule_dir, part)
-            found += [one for one in differing if one.file in part or (number == 0 and one.file not in closely)]
-            failing += [rule for rule in failing_rules(loaded, self.rule_dir) if rule["file"] in part]
-        return found, failing
+    def _compare(self, bundle: Bundle, changed: Collection[str] | None = None) -> list[Mismatch]:
+        return compared(self.prometheus, bundle, self.rule_dir, changed, in_parts=self.in_parts)[0]
 
     def _require_sound_configuration(self) -> None:
         """A reload of ours must not fail for what somebody else broke; when the old files load again, it is mended."""
@@ -221,10 +202,45 @@ class DirectoryDelivery:
         self.store.activate(self.store.stage(self.fallback(), self.fence).content_hash, self.fence)
 
 
-def mismatches(
-    loaded: LoadedRules, bundle: Bundle, rule_dir: Path, changed: Collection[str] | None = None
-) -> list[Mismatch]:
-    """How what is loaded differs from a bundle; rule by rule in the ``changed`` files (None: in all)."""
+def look(
+    store: ReleaseStore, prometheus: Prometheus, bundle: Bundle, rule_dir: Path, *, in_parts: bool = False
+) -> Seen:
+    """How disk and server differ from a bundle. Changes nothing."""
+    seen = Seen([drift_problem(found) for found in store.drift(bundle.manifest)[:SHOWN]])
+    try:
+        found, failing = compared(prometheus, bundle, rule_dir, in_parts=in_parts)
+    except PrometheusError as error:
+        seen.unreachable = str(error)
+        return seen
+    seen.loaded = [problem("drift_loaded", str(mismatch)) for mismatch in found[:SHOWN]]
+    seen.failing = failing[:SHOWN]
+    return seen
+
+
+def compared(
+    prometheus: Prometheus,
+    bundle: Bundle,
+    rule_dir: Path,
+    changed: Collection[str] | None = None,
+    *,
+    in_parts: bool = False,
+) -> tuple[list[Mismatch], list[Problem]]:
+    """How what is loaded differs from a bundle, rule by rule in the ``changed`` files (None: in all); and which rules
+    cannot be evaluated."""
+    if not in_parts:
+        loaded = prometheus.rules_of(rule_dir, changed)
+        return _mismatches(loaded, bundle, rule_dir, changed), failing_rules(loaded, rule_dir)
+    found, failing = list[Mismatch](), list[Problem]()
+    closely = bundle.manifest.keys() if changed is None else {*changed}
+    for number, part in enumerate(bundle.parts(closely)):
+        loaded = prometheus.rules_of(rule_dir, part)
+        differing = _mismatches(loaded, bundle, rule_dir, part)
+        found += [one for one in differing if one.file in part or (number == 0 and one.file not in closely)]
+        failing += [rule for rule in failing_rules(loaded, rule_dir) if rule["file"] in part]
+    return found, failing
+
+
+def _mismatches(loaded: LoadedRules, bundle: Bundle, rule_dir: Path, changed: Collection[str] | None) -> list[Mismatch]:
     return compare(bundle.expected(changed), loaded, rule_dir=rule_dir, changed=changed)
 
 
