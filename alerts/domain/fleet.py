@@ -11,7 +11,7 @@ Laws kept here:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -135,23 +135,6 @@ class ServerView:
         previous: ServerView | None = None,
         kept: Sequence[CompiledRule] = (),
     ) -> None:
-        self._begin(compiled, region, previous, kept)
-        _restrict_all([self], compiled)
-
-    @classmethod
-    def of_many(
-        cls, compiled: CompiledPolicy, regions: Mapping[str, Region], previous: Mapping[str, ServerView] | None = None
-    ) -> dict[str, ServerView]:
-        """The views of several servers: key by key, so that each query is read once for all of them."""
-        views = {name: cls.__new__(cls) for name in regions}
-        for name, view in views.items():
-            view._begin(compiled, regions[name], (previous or {}).get(name), ())
-        _restrict_all(list(views.values()), compiled)
-        return views
-
-    def _begin(
-        self, compiled: CompiledPolicy, region: Region, previous: ServerView | None, kept: Sequence[CompiledRule]
-    ) -> None:
         self.compiled = compiled
         self.region = region
         self._keys: dict[KeyId, _Restricted] = {}
@@ -159,19 +142,22 @@ class ServerView:
             previous = None
         before = previous._unlabelled if previous is not None else None
         self._unlabelled = Unlabelled(compiled.plans if region.conditions else {}, region.labels, kept, before)
-        self._known = previous._keys if previous is not None else {}
-        self._moved = self._unlabelled.differing(before) if before is not None else frozenset[str]()
         self._restriction = _Restriction(region, self._unlabelled)
+        if region.conditions:
+            moved = self._unlabelled.differing(before) if before is not None else frozenset[str]()
+            with without_garbage_collection():
+                for key_id, plan in compiled.plans.items():
+                    if key_id not in compiled.problems:
+                        known = previous._keys.get(key_id) if previous is not None else None
+                        self._keys[key_id] = self._one(key_id, plan, known, moved)
 
-    def _add(self, key_id: KeyId, plan: KeyPlan) -> None:
-        known = self._known.get(key_id)
+    def _one(self, key_id: KeyId, plan: KeyPlan, known: _Restricted | None, moved: frozenset[str]) -> _Restricted:
         if known is None or known.plan is not plan:
-            self._keys[key_id] = self._restricted(key_id, plan)
-        elif self._moved.isdisjoint(plan.reads):
-            self._keys[key_id] = known
-        else:
-            again = self._restricted(key_id, plan)
-            self._keys[key_id] = known if again == known else again
+            return self._restricted(key_id, plan)
+        if moved.isdisjoint(plan.reads):
+            return known
+        again = self._restricted(key_id, plan)
+        return known if again == known else again
 
     def _restricted(self, key_id: KeyId, plan: KeyPlan) -> _Restricted:
         try:
@@ -216,16 +202,3 @@ class ServerView:
             if source is found[0] and rule is not None:
                 return next(((rule, branch) for branch in rule.branches if branch.region.holds(position)), None)
         return None
-
-
-def _restrict_all(views: Sequence[ServerView], compiled: CompiledPolicy) -> None:
-    partial = [view for view in views if view.region.conditions]
-    if not partial:
-        return
-    with without_garbage_collection():
-        for key_id, plan in compiled.plans.items():
-            if key_id not in compiled.problems:
-                for view in partial:
-                    view._add(key_id, plan)
-    for view in partial:
-        view._known = {}  # one generation is enough

@@ -14,26 +14,8 @@ from alerts.adapters.read_back import compare, unhealthy
 from alerts.adapters.release_store import ReleaseStore
 from alerts.adapters.written_rules import expect_rendered
 from alerts.domain.renderer import render
-from tests.adapters.test_read_back import ODD, RECORDINGS, compiled
+from tests.adapters.odd_rules import compiled
 from tests.servers.loopback import Answering
-
-
-@pytest.fixture
-def files():
-    return render([*ODD, *RECORDINGS])
-
-
-@pytest.fixture
-def store(tmp_path, files) -> ReleaseStore:
-    (tmp_path / "rules").mkdir()
-    store = ReleaseStore(tmp_path / "rules")
-    store.activate(store.stage({name: file.content for name, file in files.items()}).content_hash)
-    return store
-
-
-@pytest.fixture
-def client(start_prometheus, prometheus_version, store) -> Prometheus:
-    return Prometheus(start_prometheus(version=prometheus_version, rule_dir=store.rule_dir).url)
 
 
 def seen_in_outline(client: Prometheus, store: ReleaseStore, files, changed) -> list[str]:

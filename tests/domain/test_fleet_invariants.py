@@ -145,7 +145,7 @@ def test_what_is_not_reported_means_on_the_servers_together_what_it_means_on_one
     samples = [sample for position in targets(told, chance) for sample in series_of(position, chance)]
     held = {name: [one for one in samples if region.holds(dict(one[0]))] for name, region in regions.items()}
     anywhere = [one for one in samples if any(one in part for part in held.values())]
-    views = ServerView.of_many(compiled, regions)
+    views = {name: ServerView(compiled, region) for name, region in regions.items()}
     forced = {layer.key_id for layer in policy.layers if layer.allow_split}
     for rule in compiled.rules:
         if (rule.kind, rule.key, rule.name) in reported or (rule.kind, rule.key) in forced:
@@ -168,9 +168,9 @@ def test_what_is_not_reported_means_on_the_servers_together_what_it_means_on_one
 
 def same_on_every_server(policy: CompiledPolicy, before: CompiledPolicy, regions: Mapping[str, Region]) -> None:
     """The views of a changed policy, made of those before it, against ones made from nothing."""
-    known = ServerView.of_many(before, regions)
-    for name, view in ServerView.of_many(policy, regions, known).items():
-        fresh = ServerView(policy, regions[name])
+    known = {name: ServerView(before, region) for name, region in regions.items()}
+    for name, region in regions.items():
+        view, fresh = ServerView(policy, region, known[name]), ServerView(policy, region)
         assert view.rules == fresh.rules
         assert view.problems == fresh.problems
         step, whole = render(view.rules, render(known[name].rules)), render(fresh.rules)
