@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -179,6 +183,29 @@ def product_environment(tmp_path: Path, promtool: Path) -> dict[str, str]:
         "PROMETHEUS_URL": "http://127.0.0.1:9",  # nobody listens there; tests put their server's URL
         "PROMTOOL_PATH": str(promtool),
     }
+
+
+@pytest.fixture(scope="session")
+def migrated_var_dir() -> Path:
+    """A VAR_DIR with all tables and nobody at work: made once in a run, whichever worker needs it first."""
+    run = Path(os.environ["CONFIG_SERVER_TEST_RUN"])
+    made = run / "migrated"
+    with (run / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            begun = run / "migrating"
+            own = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "PYTEST_"))}
+            command = [sys.executable, "manage.py", "migrate", "-v0"]
+            subprocess.run(command, cwd=binaries.ROOT, env=own | {"VAR_DIR": str(begun)}, check=True)
+            begun.rename(made)
+    return made
+
+
+@pytest.fixture
+def migrated_environment(product_environment: dict[str, str], migrated_var_dir: Path) -> dict[str, str]:
+    """The same, with all tables in its SQLite file already."""
+    shutil.copytree(migrated_var_dir, product_environment["VAR_DIR"])
+    return product_environment
 
 
 @pytest.fixture

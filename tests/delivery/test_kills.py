@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -71,29 +70,16 @@ class Installation:
         return {rule["query"] for group in self.server.rules() for rule in group["rules"]}
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file, made once and copied by each test."""
-    var = tmp_path_factory.mktemp("template")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DATABASE_")}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment | {"VAR_DIR": str(var)}, check=True
-    )
-    return var
-
-
 @pytest.fixture
 def installation(
-    empty_database: Path,
-    product_environment: dict[str, str],
+    migrated_environment: dict[str, str],
     start_prometheus: Callable[..., PrometheusServer],
     promtool: Path,
 ) -> Installation:
-    shutil.copytree(empty_database, product_environment["VAR_DIR"], dirs_exist_ok=True)
-    rule_dir = Path(product_environment["PROMETHEUS_RULE_DIR"])
+    rule_dir = Path(migrated_environment["PROMETHEUS_RULE_DIR"])
     rule_dir.mkdir(exist_ok=True)
     server = start_prometheus(rule_dir=rule_dir)
-    return Installation(product_environment | {"PROMETHEUS_URL": server.url}, server, promtool)
+    return Installation(migrated_environment | {"PROMETHEUS_URL": server.url}, server, promtool)
 
 
 def expected(value: int) -> set[str]:

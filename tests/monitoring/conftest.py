@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,15 +60,17 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
 
 @pytest.fixture
 def start_web(
-    product_environment: dict[str, str], run_process: Callable[..., Process], tmp_path: Path
+    product_environment: dict[str, str], migrated_var_dir: Path, run_process: Callable[..., Process]
 ) -> Callable[..., WebServer]:
     """start_web(workers=2, DATABASE_URL="postgresql://…"): migrated and serving."""
 
     def start(*, workers: int = 2, name: str = "web", migrate: bool = True, **variables: str) -> WebServer:
         environment = product_environment | {"SECRET_KEY": secrets.token_urlsafe(50)} | variables
         Path(environment["PROMETHEUS_RULE_DIR"]).mkdir(exist_ok=True)
-        if migrate:
+        if migrate and "DATABASE_URL" in variables:
             manage(environment, "migrate", "--verbosity", "0")
+        elif migrate:
+            shutil.copytree(migrated_var_dir, environment["VAR_DIR"])
         token = manage(environment, "create_api_token", "--user", "tester", "--role", "admin")
         address = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "gunicorn", "--config", "python:config_server.gunicorn", "--bind", address]

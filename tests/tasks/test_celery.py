@@ -48,14 +48,14 @@ def test_a_burst_of_ten_edits_is_one_or_two_releases(make_installation: Callable
     installation.start_web()
     installation.start_worker()
     rule = first_rule(installation)
-    before = {server: len(installation.releases(server)) for server in installation.servers}
+    before = {server: len(installation.settled(server)) for server in installation.servers}
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda value: edit(installation, rule, value), range(1, 10)))
     edit(installation, rule, 99)
     eventually(lambda: installation.all_hold("up == 99"), what="the last edit")
     time.sleep(1)
     for server in installation.servers:
-        found = installation.releases(server)
+        found = installation.settled(server)
         assert 1 <= len(found) - before[server] <= 2, found
         revisions = [release["revision"] for release in found]
         assert revisions == sorted(revisions), "an older state went over a newer one"
@@ -120,7 +120,7 @@ def test_a_worker_frozen_past_its_lease_wakes_up_and_writes_nothing(
     eventually(lambda: installation.all_hold("up == 7"), timeout=45, what="the edit, by the other worker")
     edit(installation, rule, 8)
     eventually(lambda: installation.all_hold("up == 8"), timeout=45, what="the next edit, by the other worker")
-    before = installation.releases("default")
+    before = installation.settled("default")
     frozen.thaw()
     frozen.expect(r"was taken over", timeout=20)
     time.sleep(3)
