@@ -93,7 +93,7 @@ class ReleaseJournal:
         self.release.state = state
         with transaction.atomic():
             self.lease.guard()
-            self.release.save()
+            self.release.save(update_fields=["state", "timings", "warnings"])
 
     def took(self, step: str, seconds: float) -> None:
         self.release.timings[step] = round(self.release.timings.get(step, 0.0) + seconds, 4)

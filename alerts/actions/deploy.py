@@ -102,7 +102,7 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
     pending = releases.take_pending(lease.server)
     start = time.perf_counter()
     reach("compile.before")
-    wanted_set = _wanted(state)
+    wanted_set = _wanted(spec, state)
     reach("render.after")
     compile_seconds = round(time.perf_counter() - start, 4)
     drift = releases.disk_drift(spec, state.loaded_release)
@@ -142,9 +142,9 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
     return Outcome(release, changed=True)
 
 
-def _wanted(state: ServerState) -> WantedSet:
+def _wanted(spec: ServerSpec, state: ServerState) -> WantedSet:
     if state.pinned_release is not None:
         return wanted.of_release(state.pinned_release)
-    found = without_refused(state.name, wanted.wanted(server=state.name))
+    found = without_refused(state.name, wanted.wanted(server=state.name, known=spec))
     reach("compile.after")
     return found

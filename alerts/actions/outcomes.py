@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_CAP = 60.0
 FAULT = "internal_error"
+PROGRESS = ("state", "timings", "warnings", "errors", "activated_at", "verified_at", "finished_at")
+"""What changes of a release while it is delivered; what it holds is stored before."""
 LONGEST_FAULT = 1_000
 State = Release.State
 Guard = Callable[[], object]
@@ -40,7 +42,7 @@ def record_success(release: Release, state: ServerState, guard: Guard, *, verifi
         release.activated_at = release.activated_at or now
         release.verified_at = now if verified else None
         release.finished_at = now
-        release.save()
+        release.save(update_fields=PROGRESS)
         for name, value in seen.items():
             setattr(state, name, value)
         state.loaded_revision = release.revision

@@ -38,8 +38,7 @@ STATE_FIELDS = (
 
 def state_of(server: str = DEFAULT_SERVER) -> ServerState:
     """The server's row, made when it is asked for first."""
-    ServerState.objects.get_or_create(pk=server)
-    return ServerState.objects.select_related("loaded_release", "pinned_release").get(pk=server)
+    return ServerState.objects.select_related("loaded_release", "pinned_release").get_or_create(pk=server)[0]
 
 
 def save_state(state: ServerState) -> None:

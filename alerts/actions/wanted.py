@@ -73,9 +73,14 @@ _render_lock = threading.Lock()
 _rendered: dict[fleet.Place, Rendered] = {}
 
 
-def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server: str) -> WantedSet:
-    """What the policy says now. Keys that do not compile, or that promtool ``refused``, stay as last compiled."""
-    spec, current = _at_one_moment(server)
+def wanted(
+    refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server: str, known: ServerSpec | None = None
+) -> WantedSet:
+    """What the policy says now. Keys that do not compile, or that promtool ``refused``, stay as last compiled.
+
+    ``known``: the server as it was a moment ago.
+    """
+    spec, current = _at_one_moment(known or servers.spec(server))
     kept, view = kept_keys(current, spec, refused or {})
     rules: Sequence[CompiledRule] = view.rules
     if kept:
@@ -86,12 +91,11 @@ def wanted(refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server
     return _rendered_set(fleet.place_of(spec, current), current, rules, kept)
 
 
-def _at_one_moment(server: str) -> tuple[ServerSpec, CurrentPolicy]:
+def _at_one_moment(spec: ServerSpec) -> tuple[ServerSpec, CurrentPolicy]:
     """A server, and the policy when it was like that: an edit of its selector is a revision, too."""
-    spec = servers.spec(server)
     while True:
         current = policy.current(spec.layout)
-        before, spec = spec, servers.spec(server)
+        before, spec = spec, servers.spec(spec.name)
         if spec == before:
             return spec, current
 

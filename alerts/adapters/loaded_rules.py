@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,15 +73,16 @@ class LoadedRules:
         installations do, the one whose path has most in common with ours, read from the end.
         """
         wanted = (*Path(rule_dir).parts, "current")
+        common_with = cache(lambda directory: _common_ending(wanted, Path(directory).parts))  # many files share one
         best, found = 1, dict[str, list[LoadedGroup]]()
         for group in self.groups:
-            path = Path(group.file)
-            common = _common_ending(wanted, path.parent.parts)
+            directory, _, name = group.file.rpartition("/")
+            common = common_with(directory)
             if common < best or common == 0:
                 continue
             if common > best:
                 best, found = common, {}
-            found.setdefault(path.name, []).append(group)
+            found.setdefault(name, []).append(group)
         return found
 
 

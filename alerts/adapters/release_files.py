@@ -21,6 +21,7 @@ DriftKind = Literal["changed", "missing", "extra", "link", "mode", "unreadable"]
 
 FILE_NAME = re.compile(r"[A-Za-z0-9_%+][A-Za-z0-9_.%+-]*\.yml")
 MAX_NAME = 255
+CHUNK = 1 << 18
 
 
 class StoreError(Exception):
@@ -84,14 +85,22 @@ def inspect(path: Path) -> Found:
         if error.errno == errno.ELOOP:
             return Found(path, None, kind="link", detail="is a symbolic link")
         return Found(path, None, kind="unreadable", detail=f"cannot be read: {error.strerror}")
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return Found(path, None, kind="unreadable", detail="is not a regular file")
+        digest = _sha256(descriptor)
+    finally:
         os.close(descriptor)
-        return Found(path, None, kind="unreadable", detail="is not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     inode = (status.st_dev, status.st_ino)
     return Found(path, digest, stat.S_IMODE(status.st_mode), inode, (status.st_size, status.st_mtime_ns))
+
+
+def _sha256(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    while part := os.read(descriptor, CHUNK):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def scan(directory: Path) -> dict[str, Found]:
