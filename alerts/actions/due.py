@@ -61,21 +61,23 @@ class Survey:
         return seconds if seconds >= 0 else float("inf")
 
 
-def glance() -> tuple[int, ...]:
-    """Two numbers, one of which has moved when policy or servers were edited, or a release was begun or asked for.
+def glance() -> tuple[Any, ...]:
+    """A few values, one of which has moved when something may have become due: policy or servers were edited, a release
+    was begun or asked for, a server was pinned or let go, somebody failed or shall be tried again.
 
-    For who looks often, at a tenth of what a survey costs. A hint and no more: what becomes due without it (a pin, a
-    report of an agent, a retry) only a survey finds.
+    For who looks often: a tenth of what a survey costs. A hint and no more, only a survey tells for certain.
     """
     with connection.cursor() as cursor:
         cursor.execute(_GLANCE)
-        found = cursor.fetchone()
-    return tuple(found or ())
+        return tuple(cursor.fetchone() or ())
 
 
 _GLANCE = (
-    f"SELECT revision, (SELECT COALESCE(MAX(id), 0) FROM {Release._meta.db_table})"  # noqa: S608  (our own tables)
-    f" FROM {PolicyState._meta.db_table} WHERE id = 1"
+    "SELECT revision, last_release, last_retry, pins"  # noqa: S608  (our own tables)
+    f" FROM {PolicyState._meta.db_table},"
+    f" (SELECT MAX(id) AS last_release FROM {Release._meta.db_table}) AS releases,"
+    f" (SELECT MAX(retry_at) AS last_retry, SUM(pinned_release_id) AS pins FROM {ServerState._meta.db_table}) AS states"
+    " WHERE id = 1"
 )
 
 

@@ -137,7 +137,7 @@ def test_a_hundred_servers_take_as_many_queries_as_one() -> None:
     assert counts == [4, 4]
 
 
-def test_a_glance_sees_edits_of_policy_and_servers_and_what_is_asked_for() -> None:
+def test_a_glance_sees_edits_of_policy_and_servers_what_is_asked_for_pins_and_retries() -> None:
     seen = [glance(), glance()]
     assert seen[0] == seen[1]
     rules.create({"name": "R", "query_template": "up == 1"})
@@ -148,7 +148,11 @@ def test_a_glance_sees_edits_of_policy_and_servers_and_what_is_asked_for() -> No
     seen.append(glance())
     prometheus_servers.update(row.pk, {"enabled": True})
     seen.append(glance())
-    request("test", server="one")
+    pending = request("test", server="one").release
+    seen.append(glance())
+    ServerState.objects.update_or_create(pk="one", defaults={"pinned_release": pending})
+    seen.append(glance())
+    ServerState.objects.update(retry_at=timezone.now() + MINUTE)
     seen.append(glance())
     assert len(set(seen)) == len(seen) - 1
 
