@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -29,6 +31,8 @@ from alerts.domain.promql.veil import Veil, veil
 
 _REMEMBERED = 4096
 _REMEMBERED_OF_EACH = 64
+_MOST_KEPT = 4_000_000
+"""Characters. An expression takes some twenty times the bytes of its text."""
 _MAX_REGEX_SIZE = 100_000
 """In instructions of RE2; a plain alternative has about one per character."""
 
@@ -54,10 +58,43 @@ class Expression:
         self.known[question] = answer
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def parse(text: str) -> Expression:
     """Read what an author wrote; PromqlError with offset, line and column when it cannot be, or must not be."""
+    kept = _kept.get()
+    return _parse(text) if kept is None else kept.parse(text)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parse(text: str) -> Expression:
     return _read(text, MAX_BYTES)
+
+
+class _Kept:
+    def __init__(self) -> None:
+        self._known: dict[str, Expression] = {}
+        self._room = _MOST_KEPT
+
+    def parse(self, text: str) -> Expression:
+        known = self._known.get(text)
+        if known is None:
+            known = _parse(text)
+            if self._room >= len(text):
+                self._room -= len(text)
+                self._known[text] = known
+        return known
+
+
+_kept: ContextVar[_Kept | None] = ContextVar("kept expressions", default=None)
+
+
+@contextmanager
+def keeping_expressions() -> Iterator[None]:
+    """What is parsed in here is parsed once, also where it is more than is remembered otherwise."""
+    before = _kept.set(_Kept())
+    try:
+        yield
+    finally:
+        _kept.reset(before)
 
 
 def parse_compiled(text: str) -> Expression:
