@@ -2,11 +2,15 @@
 
 An update is what PUT does: what an item leaves out gets its default. All rules are put in place before anything is
 judged, so rules may swap scopes, and a recording may come after its reader; what counts is the state at the end.
+
+Where some rules are faulty, nothing will be stored, yet the others are compiled and judged as if it were: whoever mends
+the list learns all that is wrong with it. Only of the keys that a faulty rule belongs to nothing more is said, since
+nobody knows what will become of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,11 +25,16 @@ from alerts.actions.taken import taken_finding
 from alerts.actions.writing import STAMPS, Write, writing
 from alerts.domain.compiler import without_garbage_collection
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
-from alerts.domain.layers import KeyId
+from alerts.domain.layers import KeyId, Kind
+from alerts.domain.names import check_text
+from alerts.domain.promql.expression import keeping_expressions
 from alerts.models import AlertRule, AlertTemplate
 
 MOST_RULES = 10_000
 IDENTITY = frozenset(("kind", "key", "scope_key"))
+NAMING = ("external_id", "key", "name")
+"""What tells which rule a faulty item is about."""
+KINDS: tuple[Kind, ...] = ("alerting", "recording")
 READ_AT_ONCE = 5_000
 STORED_AT_ONCE = 1_000
 STORED = (*sorted(FIELDS - SCOPE_IDS - {"external_id"}), *SCOPES, "scope_key", *STAMPS)
@@ -67,15 +76,26 @@ class _Entry:
         return bool(self.changed and self.changed & IDENTITY)
 
     @property
+    def keys(self) -> tuple[KeyId, ...]:
+        """Where it will be, and where it was."""
+        now: KeyId = (self.row.kind, self.row.key)
+        return (now,) if self.former is None else (now, self.former)
+
+    @property
     def identity(self) -> tuple[str, str, str]:
         return (self.row.kind, self.row.key, self.row.scope_key)
 
 
 @dataclass
 class _Objections:
-    """All that is wrong, by item; one fault of the caller's own makes the whole a fault."""
+    """All that is wrong, by item; one fault of the caller's own makes the whole a fault.
+
+    ``elsewhere``: what the write does to other rules. ``unsettled``: the keys that faulty items belong to.
+    """
 
     found: dict[int, list[Finding]] = field(default_factory=dict)
+    elsewhere: list[Finding] = field(default_factory=list)
+    unsettled: set[KeyId] = field(default_factory=set)
     are_faults: bool = False
 
     def add(self, place: int, *findings: Finding, is_fault: bool = True) -> None:
@@ -84,15 +104,15 @@ class _Objections:
         self.are_faults |= is_fault
 
     def stop(self) -> None:
-        if self.found:
-            findings = [finding for place in sorted(self.found) for finding in self.found[place]]
+        findings = [finding for place in sorted(self.found) for finding in self.found[place]] + self.elsewhere
+        if findings:
             raise (InvalidPolicy if self.are_faults else PolicyConflict)(findings)
 
 
 def write_all(
     items: Sequence[Item], *, faults: Mapping[int, Sequence[Finding]] | None = None, dry_run: bool = False
 ) -> Outcome:
-    """``faults`` are what somebody found in single items before, which then are not looked at; they stop the write."""
+    """``faults`` are what somebody found in single items before; of these only the words of ``NAMING`` are read."""
     if len(items) > MOST_RULES:
         message = f"has {len(items)} rules, at most {MOST_RULES:,} are allowed"
         raise InvalidPolicy(Finding("too_many", message, "/rules"))
@@ -100,15 +120,22 @@ def write_all(
     for place, findings in (faults or {}).items():
         objections.add(place, *findings)
     named = dict(_named(items, objections))
-    with without_garbage_collection(), writing(dry_run=dry_run) as write:
-        entries = list(_entries(write, named, objections))
-        for entry in _whose_place_is_taken(entries):
+    with without_garbage_collection(), keeping_expressions(), writing(dry_run=dry_run) as write:
+        known = {row.external_id or "": row for row in _known(items)}
+        former = {row.pk: (row.kind, row.key) for row in known.values()}
+        entries = list(_entries(write, named, known, objections))
+        faulty = [items[place] for place in objections.found]
+        leaving = {known[name].pk for name in _names(faulty) if name in known}
+        objections.unsettled |= {former[row_id] for row_id in leaving} | _keys_said(faulty)
+        for entry in _whose_place_is_taken(entries, leaving):
             objections.add(entry.place, taken_finding("rule_identity_taken"), is_fault=False)
-        objections.stop()
-        written = [entry for entry in entries if entry.is_written]
+            objections.unsettled.update(entry.keys)
+        _unsettle_what_stays(entries, objections.unsettled)
+        written = [entry for entry in entries if entry.is_written and entry.keys[0] not in objections.unsettled]
         if written:
             _store(write, written)
-            _judge(write, written)
+            _judge(write, written, objections)
+        objections.stop()
     created = sum(entry.is_new for entry in entries)
     ids = [None if dry_run and entry.is_new else entry.row.pk for entry in entries]
     return Outcome(created, len(written) - created, len(entries) - len(written), ids)
@@ -131,28 +158,41 @@ def _named(items: Sequence[Item], objections: _Objections) -> Iterator[tuple[int
             yield place, values
 
 
-def _entries(write: Write, named: Mapping[int, Item], objections: _Objections) -> Iterator[_Entry]:
-    known = {row.external_id: row for row in _known([values["external_id"] for values in named.values()])}
+def _entries(
+    write: Write, named: Mapping[int, Item], known: Mapping[str, AlertRule], objections: _Objections
+) -> Iterator[_Entry]:
     references = _references(write, named.values())
     for place, values in named.items():
         row = known.get(values["external_id"])
+        entry = _Entry(place, AlertRule()) if row is None else _Entry(place, row, set(), (row.kind, row.key))
         try:
             if row is None:
-                entry = _Entry(place, AlertRule())
                 begin(entry.row, values, write.topology, references)
             else:
-                entry = _Entry(place, row, former=(row.kind, row.key))
                 entry.changed = change(row, defaults() | dict(values), write.topology, references)
             if entry.changed is None or entry.changed & {"query_template", "variables"}:
                 entry.noted = noted_of(entry.row)  # now: its query has just been read
         except PolicyError as refused:
             objections.add(place, *refused.findings, is_fault=isinstance(refused, InvalidPolicy))
+            objections.unsettled.update(entry.keys)
         else:
             yield entry
 
 
-def _known(external_ids: Sequence[str]) -> Iterator[AlertRule]:
-    for some in _parts(external_ids, READ_AT_ONCE):
+def _names(items: Iterable[Item]) -> list[str]:
+    """Their external ids, as far as these can be one."""
+    said = [values.get("external_id") for values in items]
+    return list(dict.fromkeys(name for name in said if isinstance(name, str) and check_text(name) is None))
+
+
+def _keys_said(items: Iterable[Item]) -> set[KeyId]:
+    """The keys that faulty items belong to, whatever their kind would be."""
+    said = [values.get("key") or values.get("name") for values in items]
+    return {(kind, key) for key in said if isinstance(key, str) for kind in KINDS}
+
+
+def _known(items: Iterable[Item]) -> Iterator[AlertRule]:
+    for some in _parts(_names(items), READ_AT_ONCE):
         yield from AlertRule.objects.living().filter(external_id__in=some).select_related(*RELATED)
 
 
@@ -165,13 +205,13 @@ def _references(write: Write, items: Iterable[Item]) -> References:
     return references
 
 
-def _whose_place_is_taken(entries: Sequence[_Entry]) -> Iterator[_Entry]:
-    """Those that come where another living rule is, or another one of them will be."""
+def _whose_place_is_taken(entries: Sequence[_Entry], leaving: Collection[int]) -> Iterator[_Entry]:
+    """Those that come where another living rule is, or another one of them will be. ``leaving``: rows that may go."""
     coming = [entry for entry in entries if entry.is_new or entry.is_moved]
     if not coming:
         return
     holders = {entry.identity for entry in entries if not (entry.is_new or entry.is_moved)}
-    ours = {entry.row.pk for entry in entries}
+    ours = {entry.row.pk for entry in entries}.union(leaving)
     for keys in _parts(sorted({entry.row.key for entry in coming}), READ_AT_ONCE):
         rows = AlertRule.objects.living().filter(key__in=keys, kind__in=sorted({entry.row.kind for entry in coming}))
         for row_id, kind, key, scope in rows.values_list("pk", "kind", "key", "scope_key"):
@@ -181,6 +221,18 @@ def _whose_place_is_taken(entries: Sequence[_Entry]) -> Iterator[_Entry]:
         if entry.identity in holders:
             yield entry
         holders.add(entry.identity)
+
+
+def _unsettle_what_stays(entries: Iterable[_Entry], unsettled: set[KeyId]) -> None:
+    """A rule that would move to an unsettled key is not moved, and so unsettles the one that it would leave."""
+    left: dict[KeyId, set[KeyId]] = {}
+    for entry in entries if unsettled else ():
+        left.setdefault(entry.keys[0], set()).update(entry.keys[1:])
+    pending = list(unsettled)
+    while pending:
+        fresh = left.pop(pending.pop(), set()) - unsettled
+        unsettled |= fresh
+        pending += fresh
 
 
 def _store(write: Write, written: Sequence[_Entry]) -> None:
@@ -205,29 +257,22 @@ def _store(write: Write, written: Sequence[_Entry]) -> None:
         note_again({entry.row.pk: entry.noted for entry in some})
 
 
-def _judge(write: Write, written: Sequence[_Entry]) -> None:
-    rows = [entry.row for entry in written]
+def _judge(write: Write, written: Sequence[_Entry], objections: _Objections) -> None:
+    """Findings of a written rule say which one. The id of a new one names nothing, now that it is refused."""
     former = {entry.former for entry in written if entry.former is not None}
     try:
-        compile_check.check_rules(write.topology, rows, former_keys=former)
+        compile_check.check_rules(write.topology, [entry.row for entry in written], former, objections.unsettled)
     except PolicyError as refused:
-        raise type(refused)([*_placed(refused.findings, written)]) from refused
-
-
-def _placed(findings: Iterable[Finding], written: Sequence[_Entry]) -> Iterator[Finding]:
-    """Findings of a written rule say which one. The id of a new one names nothing, now that it is refused."""
-    by_id = {entry.row.pk: entry for entry in written}
-    by_key = {entry.row.key: entry for entry in reversed(written)}
-    for finding in findings:
-        if finding.rule_id is not None:
-            entry = by_id.get(finding.rule_id)
-        else:
-            entry = by_key.get(finding.key or "")
-        if entry is None:
-            yield finding
-        else:
-            rule_id = None if entry.is_new else finding.rule_id
-            yield replace(finding, pointer=f"/rules/{entry.place}{finding.pointer}", rule_id=rule_id)
+        objections.are_faults |= isinstance(refused, InvalidPolicy)
+        by_id = {entry.row.pk: entry for entry in written}
+        by_key = {entry.row.key: entry for entry in reversed(written)}
+        for finding in refused.findings:
+            entry = by_key.get(finding.key or "") if finding.rule_id is None else by_id.get(finding.rule_id)
+            if entry is None:
+                objections.elsewhere.append(finding)
+            else:
+                told = replace(finding, rule_id=None) if entry.is_new else finding
+                objections.add(entry.place, told, is_fault=False)
 
 
 def _parts(things: Sequence[Any], most: int) -> Iterator[Any]:

@@ -18,6 +18,8 @@ from alerts.actions.errors import InvalidPolicy, PolicyConflict, PolicyError
 from alerts.actions.related import of_few, of_many
 from alerts.api.serializers.rules import AlertRule as Serializer
 from alerts.domain.compiler import compile_policy
+from alerts.domain.errors import Finding
+from alerts.domain.promql import expression
 from alerts.models import AlertRule, PolicyState, RuleMetric
 
 UP = {"query_template": "up == 0", "severity": "warning"}
@@ -120,6 +122,70 @@ def test_what_does_not_compile_is_told_where_it_stands(world: SimpleNamespace) -
         bulk_rules.write_all(values)
     assert {pointer for pointer, _ in objections(error)} == {"/rules/2/query_template"}
     assert [finding.rule_id for finding in error.value.findings] == [None]
+
+
+def test_faults_of_every_kind_are_told_at_once(world: SimpleNamespace, promtool: Any, settings: Any) -> None:
+    settings.PROMTOOL_PATH = str(promtool)
+    before = AlertRule.objects.count(), PolicyState.current()
+    here = {"group_id": world.berlin.pk}
+    values = [
+        item("sound", name="Sound", **UP),
+        item("promtool", name="P", query_template="info(up) == 0"),  # only promtool knows that it is not enabled
+        item("query", name="Q", query_template="sum("),
+        item("shape", name="S"),
+        item("nowhere", name="N", group_id=10**6, **UP),
+        item("compile", name="C", query_template='up{site="elsewhere"}', **here),
+        item("sound", name="Again", **UP),
+        item("taken", name="HighLoad", **here, **UP),
+        item("one", name="Same", key="one", **UP),
+        item("other", name="Same", key="other", **UP),
+    ]
+    wrong = Finding("type", "is no number", "/priority")
+    with pytest.raises(InvalidPolicy) as error:
+        bulk_rules.write_all(values, faults={3: [wrong]})
+    assert objections(error) == [
+        ("/rules/1/query_template", "promtool_refused"),
+        ("/rules/2/query_template", "invalid_promql"),
+        ("/rules/3/priority", "type"),
+        ("/rules/4/group_id", "unknown_reference"),
+        ("/rules/5/query_template", "scope_contradiction"),
+        ("/rules/6/external_id", "duplicate"),
+        ("/rules/7/key", "taken"),
+        ("/rules/8", "identity_taken"),
+        ("/rules/9", "identity_taken"),
+    ]
+    assert (AlertRule.objects.count(), PolicyState.current()) == before
+
+
+def test_of_the_keys_of_a_faulty_rule_nothing_more_is_said(world: SimpleNamespace) -> None:
+    """What is there of them would put the others in a wrong light: both readers fit what was meant."""
+    base = item("base", name="K", **UP)
+    record = item("record", name="job:up", kind="recording", query_template="sum(up)")
+    bulk_rules.write_all([base, record])
+    says = item("says", key="K", merge_strategy="merge", group_id=world.berlin.pk, config={"template_vars": {"n": 2}})
+    reads = item("reads", name="R", query_template="job:up > 1", group_id=world.berlin.pk)
+    for reader in (says, reads):
+        with pytest.raises(PolicyError):
+            bulk_rules.write_all([reader])
+    variables = [{"name": "n", "type": "number", "default": 1}]
+    meant = {**base, "query_template": "up > {{ .n }}", "variables": variables}
+    recorded = {**record, "query_template": "sum by (site, stage, target) (up)"}
+    assert bulk_rules.write_all([meant, says, recorded, reads], dry_run=True).created == 2
+    with pytest.raises(InvalidPolicy) as error:
+        bulk_rules.write_all([{**meant, "severity": "none"}, says, {**recorded, "unscoped": [""]}, reads])
+    assert objections(error) == [("/rules/0/severity", "severity_unknown"), ("/rules/2/unscoped/0", "metric_name")]
+
+
+def test_a_place_that_a_faulty_rule_may_leave_is_not_called_taken(world: SimpleNamespace) -> None:
+    places = [{"group_id": world.berlin.pk}, {"namespace_id": world.stage.pk}]
+    bulk_rules.write_all([item("a", name="A", **UP, **places[0]), item("b", name="A", **UP, **places[1])])
+    bulk_rules.write_all([item("m", name="M", **UP), item("n", name="N", **UP)])
+    swapped = [item("a", name="A", query_template="sum(", **places[1]), item("b", name="A", **UP, **places[0])]
+    # One moves to the key of a faulty rule, and so stays; another one would come to where it is.
+    moved = [item("m", name="A", **UP), item("n", name="M", **UP)]
+    with pytest.raises(InvalidPolicy) as error:
+        bulk_rules.write_all([*swapped, *moved])
+    assert objections(error) == [("/rules/0/query_template", "invalid_promql")]
 
 
 def test_two_alerts_that_nobody_could_tell_apart_are_a_conflict(world: SimpleNamespace) -> None:
@@ -313,3 +379,19 @@ def test_of_very_many_rules_promtool_still_blames_the_right_one(
     with pytest.raises(InvalidPolicy) as error:
         bulk_rules.write_all(items)
     assert [finding.pointer for finding in error.value.findings] == ["/rules/6/query_template"]
+
+
+def test_what_is_written_at_once_is_parsed_once(
+    world: SimpleNamespace, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PROMTOOL_PATH = None
+    texts: list[str] = []
+
+    def parsed(text: str) -> Any:
+        texts.append(text)
+        return expression._read(text, expression.MAX_BYTES)
+
+    monkeypatch.setattr(expression, "_parse", parsed)  # remembers nothing, as when there are very many
+    queries = [f"up == {number}" for number in range(20)]
+    bulk_rules.write_all([item(query, name=query, query_template=query) for query in queries])
+    assert sorted(text for text in texts if text in queries) == sorted(queries)

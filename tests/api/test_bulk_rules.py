@@ -55,6 +55,8 @@ def test_all_that_is_wrong_is_told_at_once(admin: Caller, world: SimpleNamespace
                 7,
                 rule("e", group_id=10**6),
                 rule(""),
+                rule("f", group_id=world.berlin["id"], query_template='up{site="elsewhere"}'),
+                rule("g", name="Rule a", group_id=world.berlin["id"]),
             ]
         },
     )
@@ -69,6 +71,7 @@ def test_all_that_is_wrong_is_told_at_once(admin: Caller, world: SimpleNamespace
         "/rules/6",
         "/rules/7/group_id",
         "/rules/8/external_id",
+        "/rules/9/query_template",
     }
     assert (AlertRule.objects.count(), PolicyState.current()) == before
 

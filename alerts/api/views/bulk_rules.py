@@ -79,7 +79,8 @@ def _judged(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[int, list[
             # What was not said is no word against a template.
             items.append({name: value for name, value in values.items() if name in rule and name in writable})
         except ValidationError as refused:
-            items.append({})
+            said = rule if isinstance(rule, dict) else {}
+            items.append({name: said[name] for name in bulk_rules.NAMING if name in said})
             faults[place] = [
                 Finding(entry["code"], entry["message"], entry["pointer"])
                 for entry in serializer_entries(refused.detail)
