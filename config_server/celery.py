@@ -55,6 +55,7 @@ app.conf.update(
         "health_check_interval": 10,
     },
     timezone="UTC",
+    beat_scheduler="config_server.beat:Frugal",
     # Nothing here expires or waits for a time of day: a host whose clock jumps would throw it away, or keep it.
     beat_schedule={
         "sweep": {"task": "alerts.sweep", "schedule": SWEEP_EVERY},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -59,3 +60,20 @@ def test_a_queue_that_is_no_list_is_as_bad_as_none(redis_server: RedisServer) ->
     with redis.Redis.from_url(redis_server.url()) as client:
         client.set("deploy", "x")
     assert broker.queue_lengths(redis_server.url(), QUEUES) is None
+
+
+@pytest.mark.parametrize("odd", ["", "7", "[]", "{}", '{"headers": 3}', '{"headers": {"task": 3}}'])
+def test_a_task_that_waits_is_found_among_what_others_sent(redis_server: RedisServer, odd: str) -> None:
+    import redis
+
+    url = redis_server.url()
+    assert not broker.waits(url, "deploy", "alerts.sweep")
+    with redis.Redis.from_url(url) as client:
+        client.lpush("deploy", json.dumps({"body": "", "headers": {"task": "alerts.sweep"}}), odd)
+        assert broker.waits(url, "deploy", "alerts.sweep")
+        assert not broker.waits(url, "deploy", "alerts.deploy")
+        assert not broker.waits(url, "reconcile", "alerts.sweep")
+        client.flushall()
+    assert not broker.waits(url, "deploy", "alerts.sweep")
+    redis_server.stop()
+    assert not broker.waits(url, "deploy", "alerts.sweep"), "what cannot be seen is sent again"
