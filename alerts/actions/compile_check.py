@@ -17,11 +17,11 @@ from django.db.models import Q
 from alerts.actions import metrics, related
 from alerts.actions.judging import Candidate, judging
 from alerts.actions.layers import layer_of
-from alerts.actions.policy import options
+from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError
 from alerts.domain import identities, recordings, templating
 from alerts.domain.compiled import CompiledRule, KeyPlan, Pairs
-from alerts.domain.compiler import compile_key, without_garbage_collection
+from alerts.domain.compiler import compile_key, compile_policy, without_garbage_collection
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
 from alerts.domain.layers import GLOBAL, KeyId, Layer, Topology
 from alerts.domain.place_changes import PlaceChange
@@ -30,6 +30,9 @@ from alerts.domain.promql.metrics import ANY
 from alerts.domain.resolver import fold, resolve
 from alerts.domain.variables import variables_from_json
 from alerts.models import AlertRule, AlertTemplate, ServerState
+
+MANY_KEYS = 1_000
+"""Keys from which on it is asked whether they are most of the policy."""
 
 STANDS_AGAINST = frozenset(
     (
@@ -100,7 +103,10 @@ def check_places(before: Topology, after: Topology) -> None:
     What it does not touch is what it was. Raises PolicyConflict with all findings.
     """
     keys = related.touched_by(PlaceChange.between(before, after))
-    problems = _problems(*_with_related(after, keys)) if keys else []
+    if len(keys) > MANY_KEYS and 2 * len(keys) > related.count_keys():  # to look for the rest would cost more
+        problems = list(compile_policy(load(), options()).problems.items())
+    else:
+        problems = _problems(*_with_related(after, keys)) if keys else []
     if problems:
         broken = already_broken()
         fresh = [finding for key_id, findings in problems if key_id not in broken for finding in findings]

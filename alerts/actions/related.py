@@ -115,6 +115,10 @@ def touched_by(change: PlaceChange) -> set[KeyId]:
     return keys | {(kind, key) for kind, key, names in partitioned if not change.divided.isdisjoint(names)}
 
 
+def count_keys() -> int:
+    return AlertRule.objects.living().order_by().values("kind", "key").distinct().count()
+
+
 def layers_of(rules: Q) -> dict[KeyId, list[Layer]]:
     """All living layers of the keys that have one among ``rules``."""
     return _of_keys(set(AlertRule.objects.living().filter(rules).values_list("kind", "key")))

@@ -160,6 +160,13 @@ def test_a_move_that_would_cut_a_sum_in_pieces_is_refused(world: SimpleNamespace
     groups.update(paris.pk, {"parent_id": None, "name": "Paris"})
 
 
+def test_most_keys_at_once_are_judged_with_all_others(
+    world: SimpleNamespace, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile_check, "MANY_KEYS", 0)
+    test_a_move_that_would_cut_a_sum_in_pieces_is_refused(world, judge)
+
+
 def test_a_label_that_a_recording_of_another_key_lacks_is_refused(world: SimpleNamespace, judge: Judge) -> None:
     rules.create({"kind": "recording", "name": "site:load", "query_template": "sum by (site) (load1)"})
     reader = rules.create({"key": "Load", "group_id": world.berlin.pk, "query_template": "site:load > 4"})
