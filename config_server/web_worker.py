@@ -23,6 +23,8 @@ SMALL = 64 * 1024
 """Bytes that a client that is not done may leave here in any case: nearly every request, and every head."""
 GATHERED = 1024 * 1024 + SMALL
 """Bytes that are kept of one: what may be larger (many rules at once) is read on by a thread from here."""
+SKIPPED = 64 * 1024
+"""Bytes of a body that gunicorn reads for nothing, so that the connection can be kept."""
 LARGE_ONES = 64
 """Clients not done that may leave more than a small request here, in each process; the next are sent away."""
 LARGEST = 17 * 1024 * 1024
@@ -55,13 +57,32 @@ def is_worth_reading(data: bytes | bytearray) -> bool:
     return length is None or int(length[1]) > LARGEST or len(data) >= end + 4 + int(length[1])
 
 
+def telling_of_its_end(application: Any, environ: Any, start_response: Any) -> Any:
+    """A connection ends after an answer that leaves more of the body than gunicorn skips; the answer has to say so, or
+    the client sends its next request into nothing."""
+
+    def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+        unread = getattr(environ["wsgi.input"].reader, "length", 0)
+        if unread > SKIPPED or status.startswith("413"):  # of a chunked one nobody knows how much is left
+            start_response.__self__.force_close()
+        return start_response(status, headers, exc_info)
+
+    return application(environ, start)
+
+
 class PatientWorker(gthread.ThreadWorker):
     """gthread; a connection carries what is ``gathered`` of its next request and the ``deadline`` for the rest."""
+
+    wsgi: Any
 
     def init_process(self) -> None:
         self.waiting = threading.BoundedSemaphore(max(1, self.cfg.threads // 4))
         self.large: WeakSet[Any] = WeakSet()
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = partial(telling_of_its_end, self.wsgi)
 
     def handle(self, conn: Any) -> Any:
         if self.cfg.is_ssl or conn.is_http2:
