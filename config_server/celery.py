@@ -14,6 +14,8 @@ from config_server import redis_transport
 from config_server.logs import REQUEST_ID
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config_server.settings")
+# Celery would run all system checks, loading the whole web for them, and look at nothing they find.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 QUEUES = ("deploy", "reconcile", "housekeeping")
 """In the order in which workers empty them; ``-Q deploy,reconcile,housekeeping`` says the same."""

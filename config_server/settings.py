@@ -85,7 +85,7 @@ ROOT_URLCONF = "config_server.urls"
 WSGI_APPLICATION = "config_server.wsgi.application"
 INSTALLED_APPS = [
     "alerts.apps.AlertsConfig",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # found in urls.py: only the web needs it
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -5,6 +5,8 @@ from django.urls import include, path, re_path
 
 from alerts.api import handlers, probes
 
+admin.autodiscover()
+
 urlpatterns = [
     path("api/v1/", include("alerts.api.urls")),
     # With DEBUG Django would answer an unmatched URL with a page of its own.

@@ -11,11 +11,14 @@ from django.db import DatabaseError
 from alerts.actions import servers
 from alerts.actions.errors import NotFound
 from alerts.adapters.server_spec import ServerSpec
+from alerts.management import OWN_CHECKS
 from config_server.doors import require_sound_settings
 
 
 class PolicyCommand(BaseCommand):
     """Refuses to guess with wrong settings, and says in one sentence when the database is not ready."""
+
+    requires_system_checks = OWN_CHECKS
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.contrib import admin as django_admin
+from django.core.checks import run_checks
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -24,6 +25,7 @@ from alerts.models import (
     Target,
 )
 
+django_admin.autodiscover()  # as the URLs do
 MODELS = sorted(
     model._meta.model_name or "" for model in django_admin.site._registry if model._meta.app_label == "alerts"
 )
@@ -57,6 +59,11 @@ def delivered(world: SimpleNamespace) -> Release:
     CompiledKey.objects.create(kind="alerting", key="HighLoad", release=release, payload=[])
     IdempotencyRecord.objects.create(user=token.user, key="k", method="POST", path="/", body_hash="")
     return release
+
+
+def test_the_framework_finds_no_fault_in_it() -> None:
+    assert MODELS
+    assert run_checks(tags=["admin", "urls"]) == []
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from alerts.actions import tokens
 from alerts.domain.errors import PolicyError
+from alerts.management import OWN_CHECKS
 from alerts.management.commands.create_api_token import expiry
 
 
@@ -16,6 +17,7 @@ class Command(BaseCommand):
         "Make the token of the agent beside a Prometheus server and print it; it is shown this once. "
         "It opens that server's bundle and takes its agent's reports, nothing else."
     )
+    requires_system_checks = OWN_CHECKS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("server", help="the server's name; its delivery is agent")

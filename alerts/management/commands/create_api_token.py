@@ -13,11 +13,13 @@ from django.utils.dateparse import parse_datetime
 from alerts.actions import tokens
 from alerts.domain.durations import parse_duration
 from alerts.domain.errors import PolicyError
+from alerts.management import OWN_CHECKS
 from alerts.models import Role
 
 
 class Command(BaseCommand):
     help = "Make an API token and print it; it is shown this once. A missing user is made, without a password."
+    requires_system_checks = OWN_CHECKS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", required=True, help="whose token it is")

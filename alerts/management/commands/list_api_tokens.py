@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
+from alerts.management import OWN_CHECKS
 from alerts.models import ApiToken
 
 COLUMNS = ("id", "prefix", "user", "role", "server", "name", "state", "created_at", "expires_at", "last_used_at")
@@ -16,6 +17,7 @@ COLUMNS = ("id", "prefix", "user", "role", "server", "name", "state", "created_a
 
 class Command(BaseCommand):
     help = "List the API tokens, newest first. The tokens themselves are not kept."
+    requires_system_checks = OWN_CHECKS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", help="only this user's")

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from alerts.demo.loading import load
 from alerts.domain.errors import PolicyError
+from alerts.management import OWN_CHECKS
 
 
 def address(text: str) -> tuple[str, int]:
@@ -26,6 +27,7 @@ def address(text: str) -> tuple[str, int]:
 
 class Command(BaseCommand):
     help = "Load a small policy of real alerts to look at. Again and again: only what differs is written."
+    requires_system_checks = OWN_CHECKS
 
     def add_arguments(self, parser: CommandParser) -> None:
         prometheus = urlsplit(settings.PROMETHEUS_URL)

@@ -7,11 +7,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from alerts.actions import tokens
+from alerts.management import OWN_CHECKS
 from alerts.models import ApiToken
 
 
 class Command(BaseCommand):
     help = "Revoke API tokens, at once and for good."
+    requires_system_checks = OWN_CHECKS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tokens", nargs="+", help="ids or prefixes, as list_api_tokens shows them")

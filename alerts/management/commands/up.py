@@ -22,7 +22,7 @@ from alerts.actions import servers
 from alerts.actions.bootstrap import make_first_admin
 from alerts.actions.delivery import rule_store
 from alerts.adapters.release_store import StoreError
-from alerts.management import processes
+from alerts.management import OWN_CHECKS, processes
 from alerts.management.worker import PARALLEL
 from config_server.doors import require_sound_settings
 
@@ -36,6 +36,7 @@ class Command(BaseCommand):
         "Migrates if needed; prints `ready http://…` when it serves."
     )
     requires_migrations_checks = False
+    requires_system_checks = OWN_CHECKS
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
