@@ -21,7 +21,7 @@ from gunicorn.glogging import Logger
 
 from config_server import settings
 from config_server.logs import FORMATTERS
-from config_server.web_worker import LARGE_PATIENCE
+from config_server.web_worker import LARGE_PATIENCE, forget
 
 logger = logging.getLogger(__name__)
 COUNTS = settings.VAR_DIR / "web-metrics"
@@ -93,6 +93,7 @@ def pre_request(worker: Any, request: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """What a process counted stays; only its present state goes with it."""
+    forget(worker)
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         from prometheus_client import multiprocess
 

@@ -5,10 +5,14 @@ clients that send a byte a second cost two hundred sockets and nobody's time. Wh
 thread as ever, but only a quarter of the threads may *wait* for such a client, and none for long.
 
 Which bytes make a request is gunicorn's judgement alone; here it is only guessed when asking it is worth while.
+
+A connection that is kept stays with the process that took it, so the processes of a server see to it that each has as
+many as the others: who has more leaves a new one to them for a moment. Whoever is quickest would take all otherwise.
 """
 
 from __future__ import annotations
 
+import mmap
 import re
 import threading
 import time
@@ -36,6 +40,12 @@ LARGE_PATIENCE = 30.0
 MOMENT = 0.01
 """Seconds that a thread waits for the next piece without asking whether it may."""
 
+TURN = 0.005
+"""Seconds that a new connection is left to processes that have fewer."""
+
+# Shared with all that are forked from here: one more than the connections that each process has, 0 where there is none.
+_open = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("I")[:64]
+
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _ASKS_FIRST = re.compile(rb"\r\n(expect|upgrade):", re.IGNORECASE)
@@ -57,6 +67,11 @@ def is_worth_reading(data: bytes | bytearray) -> bool:
     return length is None or int(length[1]) > LARGEST or len(data) >= end + 4 + int(length[1])
 
 
+def forget(worker: Any) -> None:
+    """It is gone, whatever ended it."""
+    _open[worker.age % len(_open)] = 0
+
+
 def telling_of_its_end(application: Any, environ: Any, start_response: Any) -> Any:
     """A connection ends after an answer that leaves more of the body than gunicorn skips; the answer has to say so, or
     the client sends its next request into nothing."""
@@ -76,9 +91,32 @@ class PatientWorker(gthread.ThreadWorker):
     wsgi: Any
 
     def init_process(self) -> None:
+        self.has_left_it, self.left_until = False, 0.0
         self.waiting = threading.BoundedSemaphore(max(1, self.cfg.threads // 4))
         self.large: WeakSet[Any] = WeakSet()
         super().init_process()
+
+    def accept(self, listener: Any) -> None:
+        fewest = min((others for others in _open if others), default=1) - 1
+        self.has_left_it = self.nr_conns > fewest and not self.has_left_it
+        if self.has_left_it:
+            self.left_until = time.monotonic() + TURN
+            self.set_accept_enabled(False)
+        else:
+            super().accept(listener)
+            self._tell()
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        if not enabled or time.monotonic() >= self.left_until:
+            super().set_accept_enabled(enabled)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        self._tell()
+        left = self.left_until - time.monotonic()
+        super().wait_for_and_dispatch_events(min(timeout, left) if left > 0 else timeout)
+
+    def _tell(self) -> None:
+        _open[self.age % len(_open)] = self.nr_conns + 1 if self.alive else 0
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
