@@ -1,45 +1,26 @@
-"""Two web and two worker processes beside one of each: answers per second from the same machine.
+"""Two web and two worker processes beside one of each: answers per second.
 
-The clients are one lean process that reads answers without looking into them; PostgreSQL and the clients need their
-share of the cores, too, so on two cores the ideal of 2 × is out of reach.
+Each process is given a core: one of each share one core with PostgreSQL and the clients, two of each share two. So it
+is measured whether processes get in each other's way, on any machine with two cores. Left alone on two cores, a single
+web process already has both at work, one for itself and one for PostgreSQL and the clients; what a second one adds
+there depends on how much of a request is PostgreSQL's, and is told without a goal.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
+import os
 import sys
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
-from bench import policies, scale
+from bench import clients, policies, scale
 from bench.clocks import median
 from bench.installation import ROOT, Installation, installation, postgresql
 from bench.table import Result
 from tests.servers.processes import Process
 
 CLIENTS = 8
-
-# Its own process: the interpreter's lock of the bench must not hold it up.
-CLIENT = """
-import http.client, json, sys, threading, time
-port, token, seconds, paths = int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), json.loads(sys.argv[4])
-counts = []
-def run(number):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    count, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        connection.request("GET", paths[(number + count) % len(paths)], headers={"Authorization": "Bearer " + token})
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200, answer.status
-        count += 1
-    counts.append(count)
-threads = [threading.Thread(target=run, args=(number,)) for number in range(int(sys.argv[5]))]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print(json.dumps(sum(counts) / seconds))
-"""
 
 
 def measure(*, tiny: bool = False) -> list[Result]:
@@ -49,21 +30,55 @@ def measure(*, tiny: bool = False) -> list[Result]:
         places = policies.make_groups(groups)
         policies.write(scale.in_half(places, keys))
         ids = policies.make_targets(targets, places)
-        rates: dict[int, list[float]] = {1: [], 2: []}
+        cores = sorted(os.sched_getaffinity(0))[:2]
+        ways: dict[tuple[int, int], list[float]] = {(1, 1): [], (2, 2): [], (1, 2): []}  # processes, cores
         for _ in range(turns):
-            for processes in rates:
-                rates[processes].append(_rate(here, processes, ids, seconds))
+            for (processes, given), rates in ways.items():
+                with confined(cores[:given]):
+                    rates.append(_rate(here, processes, ids, seconds))
+    one, two, alone = ways.values()
+    what = f"answers/s to effective, {CLIENTS} clients and PostgreSQL on the same cores; median of {turns}"
     return [
         Result(
-            "two web and two worker processes beside one of each",
-            f"{median(rates[2]):.0f} beside {median(rates[1]):.0f} answers/s to effective, {CLIENTS} clients, "
-            f"PostgreSQL and all processes on the same cores; median of {turns}",
-            median(two / one for one, two in zip(rates[1], rates[2], strict=True)),
+            "two web and two worker processes on two cores beside one of each on one",
+            f"{median(two):.0f} beside {median(one):.0f} {what}",
+            median(more / less for less, more in zip(one, two, strict=True)),
             " ×",
             "at least",
             1.7,
-        )
+        ),
+        Result(
+            "two web and two worker processes beside one of each, all on two cores",
+            f"{median(two):.0f} beside {median(alone):.0f} {what}",
+            median(more / less for less, more in zip(alone, two, strict=True)),
+            " ×",
+        ),
     ]
+
+
+@contextmanager
+def confined(cores: Sequence[int]) -> Iterator[None]:
+    """PostgreSQL, and all that is started meanwhile, have these cores only."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        status = Path(f"/proc/{cursor.fetchone()[0]}/status").read_text()
+    postmaster = int(status.partition("PPid:")[2].split()[0])
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    everybody = [0, postmaster, *map(int, children)]
+    before = os.sched_getaffinity(0)
+    _confine(everybody, cores)
+    try:
+        yield
+    finally:
+        _confine(everybody, before)
+
+
+def _confine(pids: Iterable[int], cores: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # a worker of PostgreSQL's that was done
+            os.sched_setaffinity(pid, cores)
 
 
 def _rate(here: Installation, processes: int, ids: list[int], seconds: float) -> float:
@@ -79,8 +94,6 @@ def _rate(here: Installation, processes: int, ids: list[int], seconds: float) ->
 
 
 def _ask(web: scale.Web, paths: list[str], seconds: float) -> float:
-    port = web.url.rpartition(":")[2]
-    command = [sys.executable, "-c", CLIENT, port, web.token, str(seconds), json.dumps(paths), str(CLIENTS)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    rate: Any = json.loads(done.stdout)
-    return float(rate)
+    each = [paths[number::CLIENTS] for number in range(CLIENTS)]
+    answers = clients.ask(web.port, web.token, each, seconds=seconds)
+    return sum(len(times) for times in answers) / seconds
