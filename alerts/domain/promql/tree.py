@@ -357,19 +357,20 @@ def replace_vectors(node: Node, change: Callable[[VectorNode], Node]) -> Node:
         case VectorNode():
             return change(node)
         case MatrixNode():
-            return node._replace(vector=change(node.vector))  # type: ignore[arg-type]
+            return _make(MatrixNode, ("matrix", change(node.vector), node.range))
         case BinaryNode():
             first, links = chain(node)
             changed = replace_vectors(first, change)
             for link in links:
-                changed = link._replace(lhs=changed, rhs=replace_vectors(link.rhs, change))
+                changed = _make(BinaryNode, (*link[:2], changed, replace_vectors(link.rhs, change), *link[4:]))
             return changed
         case AggregateNode():
             param = None if node.param is None else replace_vectors(node.param, change)
-            return node._replace(param=param, expr=replace_vectors(node.expr, change))
+            return _make(AggregateNode, (*node[:3], param, replace_vectors(node.expr, change)))
         case CallNode():
-            return node._replace(args=tuple([replace_vectors(argument, change) for argument in node.args]))
+            args = tuple([replace_vectors(argument, change) for argument in node.args])
+            return _make(CallNode, ("call", node.name, args))
         case SubqueryNode() | UnaryNode() | ParenNode():
-            return node._replace(expr=replace_vectors(node.expr, change))
+            return _make(type(node), (node.kind, replace_vectors(node.expr, change), *node[2:]))
         case _:
             return node
