@@ -170,7 +170,9 @@ def test_healed_drift_is_named_in_the_report(site: Site):
     offered = site.plane.offer(bundle_of(4, UP))
     site.start()
     site.plane.report_on(offered)
+    site.agent.freeze()  # or it heals the disk before Prometheus has read it
     edit(site)
+    site.agent.thaw()
     report = site.plane.report_that(lambda r: r["drift"])
     assert {"drift_on_disk", "drift_loaded"} == {drift["code"] for drift in report["drift"]}
     assert (report["state"], report["loaded_hash"]) == ("verified", offered["content_hash"])
