@@ -113,14 +113,19 @@ def write_all(
     items: Sequence[Item], *, faults: Mapping[int, Sequence[Finding]] | None = None, dry_run: bool = False
 ) -> Outcome:
     """``faults`` are what somebody found in single items before; of these only the words of ``NAMING`` are read."""
+    with without_garbage_collection(), keeping_expressions():
+        return _write_all(items, faults or {}, dry_run)
+
+
+def _write_all(items: Sequence[Item], faults: Mapping[int, Sequence[Finding]], dry_run: bool) -> Outcome:
     if len(items) > MOST_RULES:
         message = f"has {len(items)} rules, at most {MOST_RULES:,} are allowed"
         raise InvalidPolicy(Finding("too_many", message, "/rules"))
     objections = _Objections()
-    for place, findings in (faults or {}).items():
+    for place, findings in faults.items():
         objections.add(place, *findings)
     named = dict(_named(items, objections))
-    with without_garbage_collection(), keeping_expressions(), writing(dry_run=dry_run) as write:
+    with writing(dry_run=dry_run) as write:
         known = {row.external_id or "": row for row in _known(items)}
         former = {row.pk: (row.kind, row.key) for row in known.values()}
         entries = list(_entries(write, named, known, objections))
