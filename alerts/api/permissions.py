@@ -38,5 +38,5 @@ class HasRole(BasePermission):
         if not (request.user and request.user.is_authenticated):
             return False
         role, needed = role_of(request), view.required_role(request.method)
-        self.message = f"the role {needed!r} is needed, this is {role!r}" if role else "this user has no role"
+        self.message = f"the role {str(needed)!r} is needed, this is {role!r}" if role else "this user has no role"
         return allows(role, needed)

@@ -57,6 +57,10 @@ def test_nobody_else_speaks_for_an_agent(caller: Callable[..., Caller], eu: Prom
     assert state().loaded_release is None
 
 
+def test_a_role_that_is_lacking_is_named_as_it_is_written(admin: Caller) -> None:
+    assert admin.get("agent/bundle").problem["detail"] == "the role 'agent' is needed, this is 'admin'"
+
+
 def test_an_agent_is_told_of_its_own_server_alone(agent: Caller) -> None:
     prometheus_servers.create({"name": "us", "url": "http://127.0.0.1:9", "delivery": "agent"})
     us = release_of(FILES, server="us")
