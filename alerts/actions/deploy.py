@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from alerts.actions import bundles, compiled_keys, fleet_findings, releases, servers, telemetry, waking, wanted
 from alerts.actions.attempts import Attempt, without_refused
 from alerts.actions.delivery import drift_problem
+from alerts.actions.errors import NotFound
 from alerts.actions.lease import Lease, LeaseLost, held
 from alerts.actions.outcomes import record_fault
 from alerts.actions.wanted import WantedSet
@@ -56,7 +57,11 @@ def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -
     with about(server=server), held(server) as lease:
         if lease is None:
             return Outcome(None)
-        spec = servers.spec(server)  # as it is now: who moves it from here on takes the lease away
+        try:
+            spec = servers.spec(server)  # as it is now: who moves it from here on takes the lease away
+        except NotFound:
+            logger.info("it was deleted meanwhile; this deploy stops")
+            return Outcome(None)
         if not spec.enabled:
             return Outcome(releases.state_of(server).loaded_release)
         try:

@@ -22,6 +22,7 @@ from django.db import InterfaceError, OperationalError, connections
 
 from alerts.actions.deploy import deploy
 from alerts.actions.due import Due, Survey, glance, survey
+from alerts.actions.errors import NotFound
 from alerts.actions.housekeeping import keep_house
 from alerts.actions.reconcile import reconcile
 
@@ -210,6 +211,8 @@ def _run(server: str, job: Callable[[], object]) -> None:
         job()
     except (OperationalError, InterfaceError) as error:
         logger.error("%s: the database is away: %s", server or "housekeeping", str(error).strip())
+    except NotFound:
+        logger.info("%s: it was deleted meanwhile", server)
     except Exception:
         logger.exception("%s: a job failed", server or "housekeeping")
     finally:

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from alerts.actions.deploy import deploy
 from alerts.actions.due import survey
+from alerts.actions.errors import NotFound
 from alerts.actions.housekeeping import keep_house
 from alerts.actions.reconcile import reconcile
 from alerts.models import DEFAULT_SERVER
@@ -29,7 +30,12 @@ MOST_LOOKS = 5
 RECONCILE_EVERY = 30.0
 LONGEST_COUNTDOWN = 60.0
 DATABASE_AWAY = (OperationalError, InterfaceError)
-PATIENT: dict[str, Any] = {"autoretry_for": DATABASE_AWAY, "retry_backoff": True, "retry_backoff_max": 30}
+PATIENT: dict[str, Any] = {
+    "autoretry_for": DATABASE_AWAY,
+    "retry_backoff": True,
+    "retry_backoff_max": 30,
+    "throws": (NotFound,),  # it was deleted meanwhile
+}
 
 
 class NotYet(Exception):
