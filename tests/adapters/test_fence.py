@@ -18,6 +18,8 @@ from tests.adapters.store_process import cycle, files_of, whole
 from tests.servers.binaries import ROOT
 from tests.servers.processes import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> ReleaseStore:

@@ -20,6 +20,8 @@ from tests.corpora import rule_expressions
 from tests.servers.loopback import Answering
 from tests.servers.processes import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def current(tmp_path) -> Path:

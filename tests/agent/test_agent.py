@@ -17,6 +17,8 @@ from tests.agent.plane import ControlPlane, bundle_of
 from tests.servers.binaries import find, library_path
 from tests.servers.processes import eventually
 
+pytestmark = pytest.mark.slow
+
 UP, DOWN, ODD = rules(Up="up == 1"), rules(Down="up == 0"), rules(Odd="up % 2 == 1")
 
 

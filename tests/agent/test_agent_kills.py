@@ -15,6 +15,8 @@ from tests.agent.conftest import Site, rules
 from tests.agent.plane import bundle_of
 from tests.servers.processes import eventually
 
+pytestmark = pytest.mark.slow
+
 UP, DOWN = rules(Up="up == 1"), rules(Down="up == 0")
 COMPILING = {"compile.before", "compile.after", "render.after"}  # done at the other end
 GOING_BACK = {"rollback.before", "rollback.after"}

@@ -16,6 +16,8 @@ from tests.agent.plane import bundle_of
 from tests.servers.authority import BCRYPT, LOGIN, PASSWORD, Authority, tls_files
 from tests.servers.processes import Process, eventually
 
+pytestmark = pytest.mark.slow
+
 UP, DOWN = rules(Up="up == 1"), rules(Down="up == 0")
 USER = {"basic_auth_users": {"jürgen": BCRYPT}}
 

@@ -17,6 +17,8 @@ from tests.delivery.conftest import delivered, loaded_names, state
 from tests.delivery.test_faults import another_rule, codes, dangle, edit_in_place, remove_link, remove_releases
 from tests.servers.prometheus import PrometheusServer
 
+pytestmark = pytest.mark.slow
+
 DAMAGE = {
     "a file edited in place": edit_in_place,
     "a dangling current": dangle,

@@ -17,6 +17,8 @@ from alerts.models import Release
 from tests.delivery.conftest import delivered, loaded_names, state
 from tests.servers.prometheus import PrometheusServer
 
+pytestmark = pytest.mark.slow
+
 
 def codes(release: Release | None) -> set[str]:
     assert release is not None

@@ -17,6 +17,8 @@ import pytest
 from alerts.adapters.failpoints import DELIVERY_FAILPOINTS, DRIFT_FAILPOINTS, STORE_FAILPOINTS
 from tests.servers.prometheus import PrometheusServer
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("deploy_process.py")
 ROOT = SCRIPT.parents[2]
 # Reached only when a set is taken back, which the tests of rollback do on purpose.

@@ -15,6 +15,8 @@ from alerts.models import Release
 from tests.delivery.conftest import delivered, state
 from tests.servers.victoriametrics import VmalertServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def vmalert(db: None, product: Any, rule_dir: Path, start_vmalert: Callable[..., VmalertServer]) -> VmalertServer:

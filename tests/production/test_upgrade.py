@@ -10,7 +10,7 @@ import pytest
 from tests.production.conftest import HERE, Installation
 from tests.production.previous_release import LAST_MIGRATION
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_the_database_of_the_previous_release_becomes_this_ones(installation: Installation, tmp_path: Path) -> None:

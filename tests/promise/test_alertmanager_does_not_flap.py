@@ -20,7 +20,7 @@ from tests.servers.processes import eventually
 CALM = 2.0
 """Seconds without change that show that nothing is on its way."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def resend_delay(version: str) -> float:
