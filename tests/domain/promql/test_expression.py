@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import re
+
 import promql_parser
 import pytest
 
 from alerts.domain.errors import PromqlError
+from alerts.domain.promql import expression
 from alerts.domain.promql import tree as trees
 from alerts.domain.promql.expression import parse, parse_compiled
+from alerts.domain.promql.injection import inject
 from alerts.domain.promql.matchers import Matcher
 from alerts.domain.promql.metrics import metrics_read
+from alerts.domain.promql.veil import Veil
 from tests.corpora import judged_expressions, rule_expressions
 
 
@@ -177,3 +182,31 @@ def test_the_tree_copies_every_attribute_the_parser_shows() -> None:
 )
 def test_trees_differ_where_meanings_do(one: str, other: str) -> None:
     assert parse(one).tree != parse(other).tree
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'foo{a=~"5.."}',
+        'foo{a=~\'5..\',b!~"x|",c="5.."} > 1',
+        r"topk(2, foo{a=~`5\.`}) / on (a) bar{a!~`(5|)`} + sum(rate(foo[5m])) by (a)",
+        r'label_replace(foo, "a", "$1", "b", `(\d+)"`) * foo{a=~"5+"}',
+    ],
+)
+def test_the_parser_is_shown_no_regex_and_the_tree_has_them_all(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    read = promql_parser.parse
+    monkeypatch.setattr(expression.library, "parse", lambda text: shown.append(text) or read(text))
+    parsed = parse_compiled(text)
+    assert inject(parsed, (Matcher("env", "=~", "x"),)).count('env=~"x"') == len(parsed.selectors)
+    operators = re.compile(r"""([=!]~)\s*(["'`].*?["'`])""")
+    assert len(shown) == 2
+    assert all(value in ('"p"', '""') for text in shown for _, value in operators.findall(text))
+    true = [matcher.value for selector in parsed.selectors for matcher in selector.matchers if "~" in matcher.op]
+    assert true == [value[1:-1] for _, value in operators.findall(text)]
+
+
+@pytest.mark.parametrize("regexes", [(), ("a", "b")], ids=["fewer", "more"])
+def test_regexes_that_do_not_match_the_tree_are_refused(regexes: tuple[str, ...]) -> None:
+    with pytest.raises(PromqlError, match="cannot be read safely"):
+        expression.read_tree('foo{a=~"x"}', Veil('foo{a=~"p"}', regexes))

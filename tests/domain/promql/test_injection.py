@@ -102,6 +102,9 @@ def moved(expression: Expression, **places: int) -> Expression:
     ("text", "wrong"),
     [
         ('foo{a="1"} + bar', '"'),  # into a string
+        ("foo{a=~'5..'} + bar", "5"),  # into a regex
+        ('foo{a=~"5xx|4xx"} + bar', "~"),  # before it
+        (r"foo{a=~`\d+`} + bar", r"\+"),  # into a raw one
         ('foo{a="1"} # c', "c"),  # into a comment
         ("sum by (job) (foo)", "job"),  # into a grouping
         ("rate(foo[5m])", r"\["),  # behind the name's bracket
