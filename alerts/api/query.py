@@ -37,7 +37,7 @@ class Parameter:
     def parse(self, text: str) -> Any:
         """The value; ``ValueError`` with words for a person."""
         if "\0" in text:
-            raise ValueError("a NUL character cannot be searched for")
+            raise ValueError("must not hold a NUL character")
         if self.kind == "integer":
             return self._integer(text)
         if self.kind == "seconds":
@@ -55,17 +55,15 @@ class Parameter:
         return text
 
     def _integer(self, text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 19):
-            raise ValueError("must be a whole number")
-        if not self.minimum <= int(text) <= self.maximum:
-            raise ValueError(f"must be from {self.minimum} to {self.maximum}")
+        is_one = text.isascii() and text.isdigit() and len(text) <= 19
+        if not is_one or not self.minimum <= int(text) <= self.maximum:
+            raise ValueError(f"must be a whole number from {self.minimum} to {self.maximum}")
         return int(text)
 
     def _seconds(self, text: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII):
-            raise ValueError("must be a number of seconds")
-        if not self.minimum <= float(text) <= self.maximum:
-            raise ValueError(f"must be from {self.minimum} to {self.maximum}")
+        is_one = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII)
+        if not is_one or not self.minimum <= float(text) <= self.maximum:
+            raise ValueError(f"must be from {self.minimum} to {self.maximum} seconds")
         return float(text)
 
     @property

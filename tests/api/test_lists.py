@@ -301,3 +301,16 @@ def test_list_asks_the_database_as_often_for_many_rows_as_for_few(
         admin.make("alert-templates", name=f"t{number}", query_template="up == 0")
         admin.make("alert-rules", name=f"r{number}", group_id=group["id"], query_template="up == 0")
     assert queries() == few <= 4
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("targets?page=-1", "'page' must be a whole number from 1 to 2147483647"),
+        ("targets?page=99999999999999999999", "'page' must be a whole number from 1 to 2147483647"),
+        ("targets?page_size=1001", "'page_size' must be a whole number from 1 to 1000"),
+        ("prometheus/rules/files?server=%00", "'server' must not hold a NUL character"),
+    ],
+)
+def test_a_wrong_parameter_is_told_with_what_would_be_right(admin: Caller, path: str, words: str) -> None:
+    assert admin.get(path).problem["errors"][0]["message"] == words
