@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from alerts.actions.layers import load_layers, load_topology
 from alerts.actions.telemetry import timed
-from alerts.domain.compiler import CompiledPolicy, Options, compile_policy
+from alerts.domain.compiler import CompiledPolicy, Options, compile_policy, without_garbage_collection
 from alerts.domain.layers import Policy
 from alerts.domain.layout import Layout
 from alerts.models import AlertRule, PolicyState, Target
@@ -94,7 +94,8 @@ class PolicyCache:
             latest = PolicyState.current() if revision is None else revision
             if known.revision == latest:
                 return known
-        with self._lock:
+        # What is set aside is not looked through before: that would be for nothing.
+        with self._lock, without_garbage_collection():
             return self._compile(self._refresh(), wanted)
 
     def at(self, loaded: LoadedPolicy, wanted: Options) -> CurrentPolicy:

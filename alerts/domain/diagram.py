@@ -168,7 +168,7 @@ def _labels(topology: Topology, layers: Sequence[Layer]) -> list[_LabelPlan]:
             continue
         common = anywhere.get(label, [])
         seen = {
-            value: tuple(sorted([*indexes, *common])) if value else tuple(indexes)
+            value: tuple(sorted([*indexes, *common])) if common and value else tuple(indexes)
             for value, indexes in members[label].items()
         }
         plans.append(_LabelPlan(label, seen, tuple(common)))

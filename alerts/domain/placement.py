@@ -14,7 +14,7 @@ stands for a list of layers, and these for one shape: same label, same shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,15 +35,16 @@ class Placement:
     """Layers that stand for all pieces of this placement: same label, same representative."""
 
 
-def covering(topology: Topology, inner: Scope) -> Iterator[Scope]:
+@lru_cache(maxsize=4096)
+def covering(topology: Topology, inner: Scope) -> tuple[Scope, ...]:
     """The scopes in which every position of ``inner`` surely lies, itself among them."""
-    yield inner
-    if inner.level != "global":
-        yield GLOBAL
-    if inner.level == "group":
-        yield Scope("namespace", inner.namespace)
-        for value in topology.lineage(inner.namespace, inner.value)[1:]:
-            yield Scope("group", inner.namespace, value)
+    if inner.level == "global":
+        return (inner,)
+    if inner.level != "group":
+        return (inner, GLOBAL)
+    above = topology.lineage(inner.namespace, inner.value)[1:]
+    groups = (Scope("group", inner.namespace, value) for value in above)
+    return (inner, GLOBAL, Scope("namespace", inner.namespace), *groups)
 
 
 class Placer:

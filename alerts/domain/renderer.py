@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 
 from alerts.domain.compiled import CompiledRule, Pairs
@@ -140,7 +140,9 @@ def _rule(rule: CompiledRule) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
 def _pairs(pairs: Pairs) -> str:
+    """The rules of one scope, and those of one team, say much the same."""
     return "".join([f"      {quoted(name)}: {quoted(value)}\n" for name, value in pairs])
 
 
