@@ -134,9 +134,17 @@ def test_two_hundred_slow_clients_slow_down_nobody_else(
     latencies(web, 1)
     quiet = latencies(web, 2)
     for name, begin in SLOW_ONES.items():
-        with Slow(web, begin(web)) as slow:
-            figures[f"200 × {name}"] = require_fast(quiet, latencies(web, 2))
-            assert not slow.ended or max(slow.ended) < PATIENCE + 5
+        for tries_left in (2, 1, 0):
+            with Slow(web, begin(web)) as slow:
+                under_attack = latencies(web, 2)
+                assert not slow.ended or max(slow.ended) < PATIENCE + 5
+            try:
+                figures[f"200 × {name}"] = require_fast(quiet, under_attack)
+                break
+            except AssertionError:
+                if not tries_left:
+                    raise
+                quiet = latencies(web, 2)  # this machine may have become busy with something else: then both are slow
     assert web.process.running
     assert "Traceback" not in web.process.output
 
