@@ -1,7 +1,7 @@
 """The worker: looks a few times a second at what servers need, and delivers to several of them at once.
 
 It asks the database instead of waiting for messages, so none can be lost: one tiny query tells whether anything seems
-to have moved, and a survey of all servers, at once then and each second anyhow, tells what is due. One server that
+to have moved, and a survey of all servers, at once then and now and then anyhow, tells what is due. One server that
 hangs holds one thread and delays no other.
 """
 
@@ -29,7 +29,7 @@ from alerts.actions.reconcile import reconcile
 logger = logging.getLogger(__name__)
 
 POLL = 0.2
-SURVEY_EVERY = 1.0
+SURVEY_EVERY = 5.0
 """Seconds until all servers are looked at, though nothing seemed to have moved."""
 SETTLED = 0.3
 LONGEST_WAIT = 1.5
@@ -160,7 +160,7 @@ class Worker:
         self._keep_house(now)
 
     def _survey(self, now: float) -> Survey:
-        """All servers as they are now, or as they were a moment ago when nothing suggests a change."""
+        """All servers as they are now, or as they were some seconds ago when nothing suggests a change."""
         # Before they are looked at: what moves meanwhile is seen to have moved the next time.
         seen, busy = glance(), frozenset(name for name, desk in self._desks.items() if desk.busy)
         if self._last is None or not self._last.holds(now, seen, busy):
@@ -169,18 +169,23 @@ class Worker:
 
     def _look_around(self, found: Survey, now: float) -> None:
         """Reconciles one by one, spread over the time between two looks at the same server."""
-        stale = [
+        if now < self._next_reconcile or not self._stale(found, now):
+            return
+        if self._last is not None and self._last.at != now:  # somebody else may have looked at it since
+            self._last = None
+            found = self._survey(now)
+        pace = self.reconcile_every * 0.8 / max(1, len(found.servers))
+        self._next_reconcile = now + pace
+        for name in self._stale(found, now)[: max(1, math.ceil(self.poll / pace))]:
+            self._desk(name).reconciled = now
+            self._start(name, partial(reconcile, server=name))
+
+    def _stale(self, found: Survey, now: float) -> list[str]:
+        return [
             name
             for name in found.stale(0.0)
             if not self._desk(name).busy and self._is_stale(found.age(name), now - self._desk(name).reconciled)
         ]
-        if not stale or now < self._next_reconcile:
-            return
-        pace = self.reconcile_every * 0.8 / len(found.servers)
-        self._next_reconcile = now + pace
-        for name in stale[: max(1, math.ceil(self.poll / pace))]:
-            self._desk(name).reconciled = now
-            self._start(name, partial(reconcile, server=name))
 
     def _is_stale(self, age: float, ours: float) -> bool:
         """``age``: since anybody looked; ``ours``: since this worker did. At its start it looks at every server."""

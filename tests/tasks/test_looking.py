@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from alerts.actions import rules
+from alerts.actions.due import survey
 from alerts.management import worker as worker_module
 from alerts.management.worker import Worker
 from alerts.models import PolicyState, PrometheusServer, Release, ServerState
@@ -43,19 +46,40 @@ def idle_worker(servers: int = 1) -> Worker:
     return worker
 
 
-def test_all_servers_are_looked_at_once_a_second_while_nothing_moves(
+def test_all_servers_are_looked_at_now_and_then_while_nothing_moves(
     surveys: list[float], django_assert_num_queries: Any
 ) -> None:
     worker = idle_worker()
     surveys.clear()
     with django_assert_num_queries(4):
-        for now in (0.2, 0.4, 0.6, 0.8):
+        for now in (0.2, 0.4, 0.6, 4.8):
             worker.step(now)
     assert not surveys
-    worker.step(1.0)
+    worker.step(5.0)
     assert len(surveys) == 1
     worker.step(0.5)  # a clock of its own that went back
     assert len(surveys) == 2
+
+
+def test_a_server_that_somebody_else_has_just_looked_at_is_not_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = idle_worker()
+    worker.reconcile_every = 10.0
+    started: list[str] = []
+    monkeypatch.setattr(worker, "_start", lambda server, job: started.append(server))
+    long_ago = timezone.now() - timedelta(minutes=1)
+    ServerState.objects.update(checked_at=long_ago)
+    worker.step(10.0)
+    assert started == ["prom-00"]
+    assert worker._last is not None
+    ServerState.objects.update(checked_at=timezone.now())
+    worker.step(18.0)
+    ServerState.objects.update(checked_at=long_ago)
+    worker._last = replace(worker._last, found=survey(), at=19.9)  # as it was a moment ago
+    ServerState.objects.update(checked_at=timezone.now())
+    worker.step(20.0)
+    assert started == ["prom-00"]
 
 
 def test_an_edit_is_seen_at_the_next_look_and_delivered_when_it_has_settled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +115,8 @@ def test_what_is_due_and_not_under_way_is_looked_at_each_time(
     worker = idle_worker(2)
     ServerState.objects.filter(name="prom-01").update(loaded_release=None)
     monkeypatch.setattr(worker, "_start", lambda server, job: None)  # somebody else holds its lease
-    worker.step(1.0)
+    worker.step(5.0)
     surveys.clear()
-    for now in (1.2, 1.4):
+    for now in (5.2, 5.4):
         worker.step(now)
     assert len(surveys) == 2
