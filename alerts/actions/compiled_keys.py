@@ -33,7 +33,9 @@ def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], o
         return
     rows = []
     if fresh:
-        stored = stored_keys(release.server, fresh.keys())
+        # Those whose rules are not what was written last are written again, whatever is there now.
+        alike = {key_id for key_id, plan in fresh.items() if not known or _is_as_before(plan, known.get(key_id))}
+        stored = stored_keys(release.server, alike) if alike else {}
         for key_id, plan in fresh.items():
             payload = [compiled_json.to_json(rule) for rule in plan.rules]
             if key_id not in stored or stored[key_id].payload != payload:
@@ -51,6 +53,10 @@ def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], o
         )
         _forget_gone(release.server, plans.keys() | kept)
     _remembered[release.server] = good
+
+
+def _is_as_before(plan: KeyPlan, former: KeyPlan | None) -> bool:
+    return former is None or former.rules == plan.rules
 
 
 def _forget_gone(server: str, keys: Any) -> None:

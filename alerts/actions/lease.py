@@ -36,6 +36,11 @@ BEATS = 4
 LONGEST_STEP = 600.0
 """Seconds from one question for the lease to the next: whoever takes longer hangs, and is no longer kept alive."""
 
+_GUARD = (
+    f"SELECT 1 FROM {ServerState._meta.db_table}"  # noqa: S608  (our own table)
+    " WHERE name = %s AND lease_holder = %s AND lease_epoch = %s"
+)
+
 _held_here: set[str] = set()
 """What this process holds; whatever else bears its name was lost together with the database."""
 
@@ -73,9 +78,12 @@ class Lease:
         """Inside a transaction: nobody takes the lease before it ends; LeaseLost when somebody has."""
         if not connection.in_atomic_block:
             raise transaction.TransactionManagementError("a lease is guarded inside a transaction")
-        if not self._mine().select_for_update().values_list("lease_epoch", flat=True).first():
-            self.lost = True
-            raise LeaseLost(self.server)
+        with connection.cursor() as cursor:  # asked at every step: by itself it is much cheaper than as a query set
+            lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
+            cursor.execute(_GUARD + lock, [self.server, self.holder, self.epoch])
+            if cursor.fetchone() is None:
+                self.lost = True
+                raise LeaseLost(self.server)
 
     def release(self) -> None:
         """Gives it back. When the database is away, this process still knows that nobody here holds it."""

@@ -78,7 +78,7 @@ class DirectoryDelivery:
         self.bundle = bundle
         with timed(self.journal, "stage"), _store_errors():
             self.previous = self.store.current()
-            self.staged = self.store.stage(bundle.contents, self.fence)
+            self.staged = self.store.stage(bundle.contents, self.fence, bundle.manifest)
         self.journal.entered("staged")
         return self.staged
 

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +63,15 @@ class Found:
     detail: str = ""
 
 
-def manifest_of(files: Mapping[str, bytes]) -> dict[str, str]:
-    """Names are checked here, once: nothing a release holds can point outside it."""
+def check_names(files: Iterable[str]) -> None:
+    """Nothing a release holds can point outside it."""
     for name in files:
         if len(name) > MAX_NAME or not FILE_NAME.fullmatch(name):
             raise StoreError("bad_name", f"{name[:MAX_NAME]!r} cannot be the name of a rule file")
+
+
+def manifest_of(files: Mapping[str, bytes]) -> dict[str, str]:
+    check_names(files)
     return {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
 
 

@@ -114,12 +114,18 @@ class ReleaseStore:
         except OSError:
             return []
 
-    def stage(self, files: Mapping[str, bytes], fence: int | None = None) -> StagedRelease:
+    def stage(
+        self, files: Mapping[str, bytes], fence: int | None = None, manifest: Manifest | None = None
+    ) -> StagedRelease:
         """Put a whole set on disk under its content hash, beside the current one.
 
-        A set that is already there is verified, and healed file by file where it was damaged.
+        A set that is already there is verified, and healed file by file where it was damaged. ``manifest``: of these
+        files, where it is known; the set is hashed on disk before it becomes the current one.
         """
-        manifest = manifest_of(files)
+        if manifest is None:
+            manifest = manifest_of(files)
+        else:
+            release_files.check_names(files)
         content = content_hash(manifest)
         path = self.path_of(content)
         with self._locked(fence):
