@@ -245,7 +245,7 @@ class Predictions:
             assert not differences, f"{what}:\n  " + "\n  ".join(differences[:12])
             return True
 
-        eventually(kept, timeout=timeout, every=0.2, what=f"agreement ({what})")
+        eventually(kept, timeout=timeout, every=0.4, what=f"agreement ({what})")  # each look is hundreds of queries
         self.prometheus.wait_for_evaluation()
         kept()
 
