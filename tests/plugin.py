@@ -101,8 +101,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Long tests go first: nobody waits for one in the end, and their waits are filled by what only computes."""
     for item in items:
         if item.nodeid.startswith(DATABASE_FOLDERS):
@@ -112,8 +112,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
+    result = yield  # what -m and -k leave, in Django's order
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_turn)
+    return result
 
 
 def _turn(item: pytest.Item) -> int:
