@@ -18,6 +18,7 @@ from django.db.models import CharField, Value
 from django.db.models.functions import Cast, Concat
 
 from alerts.actions import compile_check
+from alerts.actions.judging import Judge, judging
 from alerts.actions.metrics import note, note_again, noted_of
 from alerts.actions.references import References
 from alerts.actions.rules import FIELDS, RELATED, SCOPE_IDS, SCOPES, begin, change, defaults
@@ -125,10 +126,10 @@ def _write_all(items: Sequence[Item], faults: Mapping[int, Sequence[Finding]], d
     for place, findings in faults.items():
         objections.add(place, *findings)
     named = dict(_named(items, objections))
-    with writing(dry_run=dry_run) as write:
+    with judging(compile_check.promtool()) as judge, writing(dry_run=dry_run) as write:
         known = {row.external_id or "": row for row in _known(items)}
         former = {row.pk: (row.kind, row.key) for row in known.values()}
-        entries = list(_entries(write, named, known, objections))
+        entries = list(_entries(write, named, known, objections, judge))
         faulty = [items[place] for place in objections.found]
         leaving = {known[name].pk for name in _names(faulty) if name in known}
         objections.unsettled |= {former[row_id] for row_id in leaving} | _keys_said(faulty)
@@ -139,7 +140,7 @@ def _write_all(items: Sequence[Item], faults: Mapping[int, Sequence[Finding]], d
         written = [entry for entry in entries if entry.is_written and entry.keys[0] not in objections.unsettled]
         if written:
             _store(write, written)
-            _judge(write, written, objections)
+            _judge(judge, write, written, objections)
         objections.stop()
     created = sum(entry.is_new for entry in entries)
     ids = [None if dry_run and entry.is_new else entry.row.pk for entry in entries]
@@ -164,7 +165,7 @@ def _named(items: Sequence[Item], objections: _Objections) -> Iterator[tuple[int
 
 
 def _entries(
-    write: Write, named: Mapping[int, Item], known: Mapping[str, AlertRule], objections: _Objections
+    write: Write, named: Mapping[int, Item], known: Mapping[str, AlertRule], objections: _Objections, judge: Judge
 ) -> Iterator[_Entry]:
     references = _references(write, named.values())
     for place, values in named.items():
@@ -181,6 +182,8 @@ def _entries(
             objections.add(place, *refused.findings, is_fault=isinstance(refused, InvalidPolicy))
             objections.unsettled.update(entry.keys)
         else:
+            if entry.is_written:
+                judge.hand(compile_check.own_text(entry.row))  # it looks at them while we go on
             yield entry
 
 
@@ -262,11 +265,12 @@ def _store(write: Write, written: Sequence[_Entry]) -> None:
         note_again({entry.row.pk: entry.noted for entry in some})
 
 
-def _judge(write: Write, written: Sequence[_Entry], objections: _Objections) -> None:
+def _judge(judge: Judge, write: Write, written: Sequence[_Entry], objections: _Objections) -> None:
     """Findings of a written rule say which one. The id of a new one names nothing, now that it is refused."""
     former = {entry.former for entry in written if entry.former is not None}
     try:
-        compile_check.check_rules(write.topology, [entry.row for entry in written], former, objections.unsettled)
+        rows = [entry.row for entry in written]
+        compile_check.check_with(judge, write.topology, rows, former, objections.unsettled)
     except PolicyError as refused:
         objections.are_faults |= isinstance(refused, InvalidPolicy)
         by_id = {entry.row.pk: entry for entry in written}

@@ -7,7 +7,7 @@ other rule. promtool has the last word on everything that was compiled.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from alerts.actions import metrics, related
-from alerts.actions.judging import Candidate, judging
+from alerts.actions.judging import Candidate, Judge, judging
 from alerts.actions.layers import layer_of
 from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError
@@ -62,39 +62,55 @@ def promtool_version() -> str | None:
         return None
 
 
-def check_rules(
-    topology: Topology,
-    rows: Sequence[AlertRule],
-    former_keys: Iterable[KeyId] = (),
-    unsettled: Collection[KeyId] = (),
-) -> None:
+def check_rules(topology: Topology, rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) -> None:
     """Compiles the keys these rules belong to (or belonged to) and everything that reads or feeds them, each once.
 
-    Nothing is said of ``unsettled`` keys, nor of what they do to others: what becomes of them is not known yet.
     Raises InvalidPolicy or PolicyConflict with all findings.
     """
-    keys = ({(row.kind, row.key) for row in rows} | set(former_keys)).difference(unsettled)
-    if not keys:
-        return
     with judging(promtool()) as judge:
-        judge.hand(_own_texts(rows))
-        plans, findings = _judged_by_compiler(topology, keys, rows, unsettled)
-        judge.hand(Candidate(rule) for plan in plans for rule in plan.rules)
-        refusals = judge.findings()
-    _refuse(findings, {row.pk for row in rows}, refusals)
+        judge.hand(candidate for row in rows for candidate in own_text(row))
+        check_with(judge, topology, rows, former_keys)
 
 
-def _judged_by_compiler(
-    topology: Topology, keys: Collection[KeyId], rows: Sequence[AlertRule], unsettled: Collection[KeyId]
-) -> tuple[list[KeyPlan], list[Finding]]:
-    plans, others = _with_related(topology, keys, {row.name or row.key for row in rows if row.kind == "recording"})
+def check_with(
+    judge: Judge,
+    topology: Topology,
+    rows: Sequence[AlertRule],
+    former_keys: Iterable[KeyId],
+    unsettled: Collection[KeyId] = (),
+) -> None:
+    """The same, where ``judge`` has the rules' own texts already.
+
+    Nothing is said of ``unsettled`` keys, nor of what they do to others: what becomes of them is not known yet.
+    """
+    keys = ({(row.kind, row.key) for row in rows} | set(former_keys)).difference(unsettled)
+    if keys:
+        findings = _findings_of_compiler(judge, topology, keys, rows, unsettled)
+        _refuse(findings, {row.pk for row in rows}, judge.findings(rows))
+
+
+def _findings_of_compiler(
+    judge: Judge,
+    topology: Topology,
+    keys: Collection[KeyId],
+    rows: Sequence[AlertRule],
+    unsettled: Collection[KeyId],
+) -> list[Finding]:
+    """``judge`` is handed what becomes of these keys."""
+
+    def hand(plan: KeyPlan) -> None:
+        if plan.key_id in keys:
+            judge.hand([Candidate(rule) for rule in plan.rules])
+
+    recorded = {row.name or row.key for row in rows if row.kind == "recording"}
+    plans, others = _with_related(topology, keys, recorded, hand)
     others = [plan for plan in others if plan.key_id not in unsettled]
     findings = [finding for _, found in _problems(plans, others) for finding in found]
     findings += identities.clashes(plans, [*plans, *others])
     if findings:
         broken = already_broken().difference(keys)
         findings = [finding for finding in findings if not _speaks_of(finding, broken)]
-    return plans, findings
+    return findings
 
 
 def check_places(before: Topology, after: Topology) -> None:
@@ -133,8 +149,8 @@ def check_template(template: AlertTemplate) -> None:
     if rule is not None:
         texts = replace(rule, labels=_pairs(config.get("labels")), annotations=_pairs(config.get("annotations")))
         with judging(promtool()) as judge:
-            judge.hand([Candidate(texts, template.pk)])
-            _refuse((), (), judge.findings())
+            judge.hand([Candidate(texts, template)])
+            _refuse((), (), judge.findings([template]))
 
 
 def _pairs(texts: Mapping[str, str | None] | None) -> Pairs:
@@ -153,20 +169,33 @@ def layer_of_template(template: AlertTemplate) -> Layer:
     )
 
 
-def _compile(topology: Topology, by_key: Mapping[KeyId, Iterable[Layer]]) -> dict[KeyId, KeyPlan]:
+def _nothing(plan: KeyPlan) -> None: ...
+
+
+def _compile(
+    topology: Topology, by_key: Mapping[KeyId, Iterable[Layer]], then: Callable[[KeyPlan], None] = _nothing
+) -> dict[KeyId, KeyPlan]:
     how = options()
+    known: dict[KeyId, KeyPlan] = {}
     with without_garbage_collection():
-        return {key_id: compile_key(topology, layers, how) for key_id, layers in by_key.items()}
+        for key_id, layers in by_key.items():
+            known[key_id] = compile_key(topology, layers, how)
+            then(known[key_id])
+    return known
 
 
 def _with_related(
-    topology: Topology, keys: Collection[KeyId], recorded: Collection[str] = ()
+    topology: Topology,
+    keys: Collection[KeyId],
+    recorded: Collection[str] = (),
+    then: Callable[[KeyPlan], None] = _nothing,
 ) -> tuple[list[KeyPlan], list[KeyPlan]]:
     """These keys, and the others that they may read, be read by or clash with, as they compile now.
 
-    ``recorded``: names under which they record, as far as these are known; of others it takes another look.
+    ``recorded``: names under which they record, as far as these are known; of others it takes another look. ``then``
+    is told of each as soon as it is compiled.
     """
-    known = _compile(topology, related.layers_around(keys, recorded))
+    known = _compile(topology, related.layers_around(keys, recorded), then)
     plans = [plan for key_id, plan in known.items() if key_id in keys]
     missing = _not_foreseen(plans, recorded)
     if missing:
@@ -238,12 +267,10 @@ def _refuse(findings: Sequence[Finding], written: Collection[int], refusals: Seq
 # -- promtool ----------------------------------------------------------------------------------------------------------
 
 
-def _own_texts(rows: Iterable[AlertRule]) -> Iterator[Candidate]:
-    """What the authors wrote, rule by rule: positions in it mean something to them."""
-    for row in rows:
-        rule = _standalone(layer_of(row)) if row.query_template is not None else None
-        if rule is not None:
-            yield Candidate(rule, row.pk)
+def own_text(row: AlertRule) -> list[Candidate]:
+    """What its author wrote, where it is a rule by itself: positions in it mean something to people."""
+    rule = _standalone(layer_of(row)) if row.query_template is not None else None
+    return [] if rule is None else [Candidate(rule, row)]
 
 
 def _standalone(layer: Layer) -> CompiledRule | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
 from alerts.domain import renderer
 from alerts.domain.compiled import CompiledRule
 from alerts.domain.errors import Finding
+from alerts.models import PolicyRow
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +22,10 @@ SIDE_BY_SIDE = 2
 
 
 class Candidate(NamedTuple):
-    """``author``: the id of the row whose own text this is, as its author wrote it; None for what was compiled."""
+    """``author``: the row whose own text this is, as its author wrote it; None for what was compiled."""
 
     rule: CompiledRule
-    author: int | None = None
+    author: PolicyRow | None = None
 
 
 class Judge:
@@ -48,11 +49,18 @@ class Judge:
                 if len(self._waiting) == AT_ONCE:
                     self._run()
 
-    def findings(self) -> list[Finding]:
-        """What it refuses of all that it was handed, in that order."""
+    def findings(self, rows: Iterable[PolicyRow]) -> list[Finding]:
+        """What it refuses of all that it was handed, in that order; of own texts, of those of these rows."""
         self._run()
+        authors = {id(row) for row in rows}
         try:
-            return [_finding(refusal, candidates) for candidates, verdict in self._runs for refusal in verdict.result()]
+            return [
+                _finding(refusal, candidate)
+                for candidates, verdict in self._runs
+                for refusal in verdict.result()
+                for candidate in (candidates[(refusal.rule_index or 1) - 1],)
+                if candidate.author is None or id(candidate.author) in authors
+            ]
         except PromtoolError as error:
             # No verdict is no refusal: the deploy asks again before anything is swapped in.
             logger.warning("promtool gave no verdict on a write: %s", error)
@@ -80,9 +88,8 @@ def _said(rule: CompiledRule) -> object:
     return (*rule.identity, rule.expr, rule.for_duration, rule.keep_firing_for, rule.annotations)
 
 
-def _finding(refusal: Refusal, candidates: Sequence[Candidate]) -> Finding:
-    index = (refusal.rule_index or 1) - 1
-    rule, author = candidates[index] if index < len(candidates) else candidates[0]
+def _finding(refusal: Refusal, candidate: Candidate) -> Finding:
+    rule, author = candidate
     pointer = "/query_template" if author is not None else ""
     offset = None
     if pointer and refusal.expr_line and refusal.expr_column:
@@ -97,5 +104,5 @@ def _finding(refusal: Refusal, candidates: Sequence[Candidate]) -> Finding:
         line=refusal.expr_line if pointer else None,
         column=refusal.expr_column if pointer else None,
         key=rule.key,
-        rule_id=author,
+        rule_id=None if author is None else author.pk,
     )
