@@ -70,7 +70,7 @@ def start_web(
         if migrate and "DATABASE_URL" in variables:
             manage(environment, "migrate", "--verbosity", "0")
         elif migrate:
-            shutil.copytree(migrated_var_dir, environment["VAR_DIR"])
+            shutil.copytree(migrated_var_dir, environment["VAR_DIR"], dirs_exist_ok=True)
         token = manage(environment, "create_api_token", "--user", "tester", "--role", "admin")
         address = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "gunicorn", "--config", "python:config_server.gunicorn", "--bind", address]
