@@ -74,18 +74,11 @@ def compile_policy(policy: Policy, options: Options, previous: CompiledPolicy | 
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """What is compiled stays: to look for garbage in it while it grows would take a quarter of the time.
-
-    Afterwards it counts as old, so that the next look at what is young does not go through all of it either; where
-    something is frozen already, it would thaw by that, which costs more.
-    """
+    """What is compiled stays: to look for garbage in it while it grows would take a quarter of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
-            if not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
             gc.enable()
