@@ -63,26 +63,26 @@ class Query:
         return self.template
 
 
-EACH_SERIES = [
+EACH_SERIES = (
     Query("m > {{ .t }}", _above),
     Query("sum by (target) (m) > {{ .t }}", _sum(lambda label: label == "target")),
     Query("(m # as it is\n) > {{ .t }}", _above),
     Query("m > {{ .t }} unless on (target) maintenance", _unless_maintained, ("maintenance",)),
-]
-WITH_MATCHERS = [
+)
+WITH_MATCHERS = (
     Query('m{environment="e1"} > {{ .t }}', _matching("environment", "e1")),
     Query('m{environment!="e1"} > {{ .t }}', _matching("environment", "e1", equal=False)),
     Query('m{logical="l2"} > {{ .t }}', _matching("logical", "l2")),
-]
-AGGREGATED = [
+)
+AGGREGATED = (
     Query("sum by (environment) (m) > {{ .t }}", _sum(lambda label: label == "environment")),
     Query("sum by (logical) (m) > {{ .t }}", _sum(lambda label: label == "logical")),
     Query("sum by (environment, logical) (m) > {{ .t }}", _sum(lambda label: label in ("environment", "logical"))),
     Query("sum without (target) (m) > {{ .t }}", _sum(lambda label: label != "target")),
     Query("sum(m) > {{ .t }}", _sum(lambda label: False)),
     Query("absent(m > {{ .t }})", _absent),
-]
-QUERIES = [*EACH_SERIES, *WITH_MATCHERS, *AGGREGATED]
+)
+QUERIES = (*EACH_SERIES, *WITH_MATCHERS, *AGGREGATED)
 THRESHOLDS = (1, 2, 3)
 _MEANING = {
     query.template.replace("{{ .t }}", str(threshold)): (query.evaluate, threshold)

@@ -1,8 +1,12 @@
-"""Random policies: two or three namespaces with trees of groups, and a few keys with layers at random scopes."""
+"""Random policies: two or three namespaces with trees of groups, and a few keys with layers at random scopes.
+
+A strategy that is made anew for each draw is also checked anew, which takes longer than to draw: so they are kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,11 +21,21 @@ VARIABLES = (Variable("t", "number", 2),)
 NAMESPACES = (("environment", "e"), ("logical", "l"), ("zone", "z"))
 
 
+@cache
+def one_of(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+@cache
+def none_or_one_of(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    return st.none() | st.sampled_from(values)
+
+
 @st.composite
 def topologies(draw: st.DrawFn) -> Topology:
     count = draw(st.integers(2, 3))
     namespaces = [
-        Namespace(name, "zone_label" if name == "zone" else name, draw(st.sampled_from((10, 50, 100))))
+        Namespace(name, "zone_label" if name == "zone" else name, draw(one_of((10, 50, 100))))
         for name, _ in NAMESPACES[:count]
     ]
     groups: list[Group] = []
@@ -29,19 +43,19 @@ def topologies(draw: st.DrawFn) -> Topology:
         size = draw(st.integers(1, 3 if count == 3 else 4))
         values = draw(st.permutations([f"{letter}{number}" for number in range(1, size + 1)]))
         for index, value in enumerate(values):
-            parent = draw(st.sampled_from((None, *values[:index])))
+            parent = draw(one_of((None, *values[:index])))
             groups.append(Group(name, value, parent))
     return Topology(tuple(namespaces), tuple(groups))
 
 
 def scopes(topology: Topology) -> st.SearchStrategy[Scope]:
-    return st.sampled_from(
-        [
+    return one_of(
+        (
             GLOBAL,
             *(Scope("namespace", namespace.name) for namespace in topology.namespaces),
             *(Scope("group", group.namespace, group.value) for group in topology.groups),
             *(Scope("target", "", host) for host in HOSTS),
-        ]
+        )
     )
 
 
@@ -49,8 +63,7 @@ def maps(names: Sequence[str], values: Sequence[Any]) -> st.SearchStrategy[dict[
     return st.none() | st.dictionaries(st.sampled_from(names), st.sampled_from(values), max_size=2)
 
 
-def configs(kind: str) -> st.SearchStrategy[dict[str, Any]]:
-    """A config as written: every key may be missing, null or set."""
+def fields_of(kind: str) -> dict[str, st.SearchStrategy[Any]]:
     fields: dict[str, st.SearchStrategy[Any]] = {
         "template_vars": st.fixed_dictionaries({}, optional={"t": st.sampled_from((*THRESHOLDS, None))}),
         "labels": maps(("team", "tier"), ("a", "over {{ .t }}", None)),
@@ -63,44 +76,57 @@ def configs(kind: str) -> st.SearchStrategy[dict[str, Any]]:
             "severity": st.sampled_from(("warning", "critical", None)),
             "annotations": maps(("summary", "details"), ("{{ $value }} > {{ .t }}", "plain", None)),
         }
+    return fields
+
+
+FIELDS = {kind: fields_of(kind) for kind in ("alerting", "recording")}
+
+
+@cache
+def configs(kind: str) -> st.SearchStrategy[dict[str, Any]]:
+    """A config as written: every key may be missing, null or set."""
     # Few keys at a time: shapes should meet as often as they differ.
-    return st.lists(st.sampled_from(sorted(fields)), max_size=2, unique=True).flatmap(
-        lambda chosen: st.fixed_dictionaries({name: fields[name] for name in chosen})
-    )
+    chosen = st.lists(st.sampled_from(sorted(FIELDS[kind])), max_size=2, unique=True)
+    return chosen.flatmap(lambda names: config_of(kind, tuple(names)))
+
+
+@cache
+def config_of(kind: str, names: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({name: FIELDS[kind][name] for name in names})
 
 
 @st.composite
 def layers(
-    draw: st.DrawFn, topology: Topology, kind: str, key: str, scope: Scope, rule_id: int, queries: Sequence[Query]
+    draw: st.DrawFn, topology: Topology, kind: str, key: str, scope: Scope, rule_id: int, queries: tuple[Query, ...]
 ) -> Layer:
-    query = draw(st.none() | st.sampled_from(queries)) if scope != GLOBAL else draw(st.sampled_from(queries))
-    strategy = draw(st.sampled_from(("override", "override", "merge"))) if query else "merge"
+    query = draw(none_or_one_of(queries)) if scope != GLOBAL else draw(one_of(queries))
+    strategy = draw(one_of(("override", "override", "merge"))) if query else "merge"
     alerting = kind == "alerting"
     return Layer(
         rule_id=rule_id,
         kind=kind,  # type: ignore[arg-type]
         key=key,
         scope=scope,
-        priority=draw(st.sampled_from((100, 100, 100, 100, 50, 200))),
+        priority=draw(one_of((100, 100, 100, 100, 50, 200))),
         strategy=strategy,
-        enabled=draw(st.sampled_from((None, None, None, True, False))),
-        name=draw(st.sampled_from((None, None, None, "Other"))) if alerting else f"job:{key}",
+        enabled=draw(one_of((None, None, None, True, False))),
+        name=draw(one_of((None, None, None, "Other"))) if alerting else f"job:{key}",
         query=query.template if query else None,
-        severity=draw(st.sampled_from((None, "info"))) if query and alerting else None,
+        severity=draw(one_of((None, "info"))) if query and alerting else None,
         default_config=draw(configs(kind)) if query else {},
         config=draw(configs(kind)),
         variables=VARIABLES if query else (),
         unscoped=query.unscoped if query else (),
-        partition_by=draw(st.sampled_from(((), (), (), ("environment",)))) if query and query in AGGREGATED else (),
-        allow_split=alerting and query in AGGREGATED and draw(st.sampled_from((False, False, True))),
+        partition_by=draw(one_of(((), (), (), ("environment",)))) if query and query in AGGREGATED else (),
+        allow_split=alerting and query in AGGREGATED and draw(one_of((False, False, True))),
     )
 
 
 @st.composite
 def keys(draw: st.DrawFn, topology: Topology, key: str, first_id: int) -> list[Layer]:
     """One key with one to four layers; often all of them may be split freely."""
-    kind = draw(st.sampled_from(("alerting", "alerting", "alerting", "recording")))
-    queries = draw(st.sampled_from((EACH_SERIES, EACH_SERIES, QUERIES, QUERIES, AGGREGATED)))
+    kind = draw(one_of(("alerting", "alerting", "alerting", "recording")))
+    queries = draw(one_of((EACH_SERIES, EACH_SERIES, QUERIES, QUERIES, AGGREGATED)))
     where = draw(st.lists(scopes(topology), min_size=1, max_size=4, unique=True))
     return [draw(layers(topology, kind, key, scope, first_id + number, queries)) for number, scope in enumerate(where)]
 
