@@ -23,6 +23,9 @@ from alerts.domain.layout import Layout
 from alerts.models import AlertRule, PolicyState, Target
 from alerts.models.policy_state import Commit
 
+LARGE = 1_000
+"""Rules from which on a policy is worth keeping from the garbage collector; that takes a look at all of memory."""
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedPolicy:
@@ -115,7 +118,7 @@ class PolicyCache:
         with timed("compile"):
             compiled = compile_policy(loaded.policy, wanted, known.compiled if known else None)
         found = self._compiled[wanted] = CurrentPolicy(loaded, compiled)
-        if known is None:
+        if known is None and len(loaded.policy.layers) >= LARGE:
             _set_aside()
         return found
 
