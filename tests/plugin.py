@@ -118,11 +118,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     return result
 
 
-def _turn(item: pytest.Item) -> int:
-    """First what was given more time than others, then what takes seconds, then the rest as it stands."""
+def _turn(item: pytest.Item) -> tuple[bool, int]:
+    """First what was given more time than others, then what takes seconds, then the rest as it stands.
+
+    Whatever empties the tables comes after all that is rolled back, as Django has it: migrations have filled some.
+    """
     if item.get_closest_marker("timeout"):
-        return 0
-    return 1 if item.get_closest_marker("slow") else 2
+        return _empties_tables(item), 0
+    return _empties_tables(item), 1 if item.get_closest_marker("slow") else 2
+
+
+def _empties_tables(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    marker = item.get_closest_marker("django_db")
+    return (
+        "transactional_db" in fixtures or "live_server" in fixtures or bool(marker and marker.kwargs.get("transaction"))
+    )
 
 
 def pytest_report_header() -> str:
