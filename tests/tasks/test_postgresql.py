@@ -43,7 +43,7 @@ def test_workers_go_on_after_postgresql_was_restarted(
     own_postgresql.stop()
     own_postgresql.start()
     installation.shell(WRITE.format(2))
-    eventually(lambda: installation.all_hold("up == 2"), timeout=40, what="the second rule everywhere")
+    eventually(lambda: installation.all_hold("up == 2"), timeout=90, what="the second rule everywhere")
     assert worker.running
     assert "lost synchronization" not in worker.output
     assert "Traceback" not in worker.output
