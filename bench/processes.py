@@ -1,9 +1,8 @@
 """Two web and two worker processes beside one of each: answers per second.
 
-Each process is given a core: one of each share one core with PostgreSQL and the clients, two of each share two. So it
-is measured whether processes get in each other's way, on any machine with two cores. Left alone on two cores, a single
-web process already has both at work, one for itself and one for PostgreSQL and the clients; what a second one adds
-there depends on how much of a request is PostgreSQL's, and is told without a goal.
+All of them may use both cores; so do PostgreSQL and the clients, who take their part of the second core from a single
+web process already. Beside it, without a goal: one of each confined to one core with PostgreSQL and the clients, as it
+tells apart whether processes get in each other's way.
 """
 
 from __future__ import annotations
@@ -40,17 +39,17 @@ def measure(*, tiny: bool = False) -> list[Result]:
     what = f"answers/s to effective, {CLIENTS} clients and PostgreSQL on the same cores; median of {turns}"
     return [
         Result(
-            "two web and two worker processes on two cores beside one of each on one",
-            f"{median(two):.0f} beside {median(one):.0f} {what}",
-            median(more / less for less, more in zip(one, two, strict=True)),
+            "two web and two worker processes beside one of each, all on two cores",
+            f"{median(two):.0f} beside {median(alone):.0f} {what}",
+            median(more / less for less, more in zip(alone, two, strict=True)),
             " ×",
             "at least",
             1.7,
         ),
         Result(
-            "two web and two worker processes beside one of each, all on two cores",
-            f"{median(two):.0f} beside {median(alone):.0f} {what}",
-            median(more / less for less, more in zip(alone, two, strict=True)),
+            "two web and two worker processes on two cores beside one of each on one",
+            f"{median(two):.0f} beside {median(one):.0f} {what}",
+            median(more / less for less, more in zip(one, two, strict=True)),
             " ×",
         ),
     ]
