@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -221,17 +222,21 @@ class Gate:
         self._server.server_close()
 
 
-@pytest.fixture
-def gate(site: Site) -> Iterator[Gate]:
+@contextmanager
+def gate_to(site: Site) -> Iterator[Gate]:
     true = site.server.address
     made = Gate(lambda: true)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def gate(site: Site) -> Iterator[Gate]:
+    with gate_to(site) as made:
+        yield made
 
 
 @pytest.fixture
 def thief(site: Site) -> Iterator[Gate]:
-    true = site.server.address
-    made = Gate(lambda: true)
-    yield made
-    made.stop()
+    with gate_to(site) as made:
+        yield made
