@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from alerts.domain import recordings
+from alerts.domain.common import Common
 from alerts.domain.compiled import CompiledRule, KeyPlan
 from alerts.domain.errors import Finding, PolicyError
-from alerts.domain.key_compiler import Common, KeyCompiler, Options
+from alerts.domain.key_compiler import KeyCompiler, Options
 from alerts.domain.layers import KeyId, Layer, Policy, Topology
 
 __all__ = ["CompiledPolicy", "Options", "compile_key", "compile_policy"]

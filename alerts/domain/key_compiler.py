@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from alerts.domain import diagram, layout, splitting
+from alerts.domain.common import Common
 from alerts.domain.compiled import Branch, Chain, CompiledRule, Contradiction, KeyPlan, Pairs
 from alerts.domain.errors import Finding, PolicyConflict, PromqlError
 from alerts.domain.layers import Layer, Topology
@@ -14,7 +15,6 @@ from alerts.domain.layout import Layout
 from alerts.domain.placement import Placement, Placer, alone
 from alerts.domain.promql.expression import Expression, parse
 from alerts.domain.promql.injection import inject
-from alerts.domain.promql.matchers import Matcher
 from alerts.domain.promql.metrics import metrics_read
 from alerts.domain.regions import Region
 from alerts.domain.resolver import EffectiveRule, content_of, fold, resolve
@@ -48,31 +48,6 @@ class Piece:
     outcome: Outcome
     region: Region
     static: Pairs
-
-
-class Common:
-    """What the rules of many keys have in common is one object: regions with their matchers, and labels.
-
-    It lives as long as one compile, so it keeps nothing that no rule needs.
-    """
-
-    def __init__(self) -> None:
-        self._regions: dict[Region, tuple[Region, tuple[Matcher, ...]]] = {}
-        self._labels: dict[tuple[Pairs, Pairs], Pairs] = {}
-
-    def region(self, region: Region) -> tuple[Region, tuple[Matcher, ...]]:
-        """The one region equal to this, and its matchers."""
-        known = self._regions.get(region)
-        if known is None:
-            known = self._regions[region] = (region, region.matchers())
-        return known
-
-    def labels(self, labels: Pairs, further: Pairs) -> Pairs:
-        """Both, sorted; ``further`` says the last word."""
-        known = self._labels.get((labels, further))
-        if known is None:
-            known = self._labels[labels, further] = tuple(sorted(dict(labels + further).items()))
-        return known
 
 
 class KeyCompiler:
