@@ -17,18 +17,22 @@ the environment.
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Collection, Mapping
-from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
+from functools import cached_property
+from typing import Any, Protocol
+from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
-import requests
+import certifi
 import urllib3
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError
+from urllib3.exceptions import TimeoutError as TimedOut
+from urllib3.util import Url, make_headers, parse_url
 
 from alerts.adapters.allowed_urls import is_allowed
 from alerts.adapters.credentials import CredentialsMissing
-from alerts.adapters.server_session import server_session
+from alerts.adapters.server_pools import HEADERS, server_pools
 
 MAX_ANSWER = 512 * 1024 * 1024  # 100,000 rules are 56 MB
 MAX_WORDS = 1_000
@@ -79,7 +83,7 @@ class Shown(Protocol):
 
 
 class ServerHttp:
-    """Threads may share it: each has connections of its own."""
+    """Threads may share it."""
 
     def __init__(
         self,
@@ -96,7 +100,7 @@ class ServerHttp:
         self.max_answer = max_answer
         self.credentials = credentials
         self.allowed = allowed
-        self._sessions = threading.local()
+        self._pools = server_pools(allowed)
 
     def ask(
         self,
@@ -114,30 +118,47 @@ class ServerHttp:
         patience = timeout or self.timeout
         deadline = time.monotonic() + patience
         try:
-            with self._session().request(
-                method,
-                self.url + path,
-                data=form,
-                headers=self.credentials.headers(),
-                verify=self.credentials.ca_file() or True,
-                cert=self.credentials.client_certificate(),
-                timeout=(min(self.timeout, patience), patience),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return response.status_code, self._read(response.raw, deadline, patience, until, at_most)
+            # Asked before anything goes out: what cannot be shown is no reason to ask.
+            headers = {**HEADERS, **self._own_headers, **self.credentials.headers()}
+            if form is not None:
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+            pool = self._pool()
         except CredentialsMissing as error:
             raise CredentialsUnusable(f"{self.name} cannot be asked: {error}") from error
-        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-            raise PrometheusUnavailable(f"{self.name} did not answer within {patience:g} s", timed_out=True) from error
-        except requests.ConnectionError as error:
+        except (HTTPError, ValueError) as error:
+            raise BadAnswer(f"{self.name} is no address of a server: {_cause(error)}") from error
+        try:
+            answer = pool.urlopen(
+                method,
+                (self._parts.path or "") + path,
+                body=urlencode(form) if form is not None else None,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=min(self.timeout, patience), read=patience),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+        except NewConnectionError as error:  # to urllib3 also a way of being late
             raise PrometheusUnavailable(f"{self.name} cannot be reached: {_cause(error)}") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError) as error:
+        except TimedOut as error:
+            raise self._too_late(patience) from error
+        except (HTTPError, OSError) as error:
+            raise PrometheusUnavailable(f"{self.name} cannot be reached: {_cause(error)}") from error
+        try:
+            return answer.status, self._read(answer, deadline, patience, until, at_most)
+        except TimedOut as error:
+            raise self._too_late(patience) from error
+        except (HTTPError, ValueError, OSError) as error:
             raise BadAnswer(f"{self.name} does not speak HTTP as expected: {_cause(error)}") from error
+        finally:
+            answer.close()  # unless it was read to its end: then its connection waits for the next question
+
+    def _too_late(self, patience: float) -> PrometheusUnavailable:
+        return PrometheusUnavailable(f"{self.name} did not answer within {patience:g} s", timed_out=True)
 
     def _read(
         self,
-        raw: urllib3.HTTPResponse,
+        raw: urllib3.BaseHTTPResponse,
         deadline: float,
         patience: float,
         until: re.Pattern[bytes] | None,
@@ -161,13 +182,35 @@ class ServerHttp:
                 raise PrometheusUnavailable(message, timed_out=True)
         return b"".join(parts)
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._sessions, "session", None)
-        if session is None:
-            session = self._sessions.session = server_session(
-                server_name=self.credentials.server_name, allowed=self.allowed
-            )
-        return session
+    @cached_property
+    def _parts(self) -> Url:
+        parts = parse_url(self.url)
+        if parts.scheme not in ("http", "https") or not parts.host:
+            raise LocationValueError("it has to begin with http:// or https:// and a host")
+        return parts
+
+    @cached_property
+    def _own_headers(self) -> dict[str, str]:
+        """Of a user and password in the address itself."""
+        user, given, password = (self._parts.auth or "").partition(":")
+        if not user and not given:
+            return {}
+        return {"Authorization": make_headers(basic_auth=f"{unquote(user)}:{unquote(password)}")["authorization"]}
+
+    def _pool(self) -> HTTPConnectionPool:
+        """What its certificate is held to is part of the pool: another file, other connections."""
+        certificate = self.credentials.client_certificate()
+        cert_file, key_file = certificate if isinstance(certificate, tuple) else (certificate, None)
+        tls: dict[str, Any] = {
+            "ca_certs": self.credentials.ca_file() or certifi.where(),
+            "cert_reqs": "CERT_REQUIRED",
+            "cert_file": cert_file,
+            "key_file": key_file,
+        }
+        if name := self.credentials.server_name:
+            tls |= {"server_hostname": name, "assert_hostname": name}
+        parts = self._parts
+        return self._pools.connection_from_host(parts.host, parts.port, parts.scheme, tls)
 
 
 def _cause(error: Exception) -> str:
