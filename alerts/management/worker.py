@@ -13,94 +13,32 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
-from alerts.actions.deploy import deploy
-from alerts.actions.due import Due, Survey, glance, survey
+from alerts.actions.deploy import Outcome, deploy
+from alerts.actions.due import Survey, glance, survey
 from alerts.actions.errors import NotFound
 from alerts.actions.housekeeping import keep_house
 from alerts.actions.reconcile import reconcile
+from alerts.management.desks import Burst, Desk, Look
 
 logger = logging.getLogger(__name__)
 
 POLL = 0.2
-SURVEY_EVERY = 5.0
-"""Seconds until all servers are looked at, though nothing seemed to have moved."""
-SETTLED = 0.3
-LONGEST_WAIT = 1.5
+ALL_BUSY = 1.0
+"""Seconds between two looks while every server is being delivered to, unless one of these jobs ends."""
 RECONCILE_EVERY = 30.0
 KEEP_HOUSE_EVERY = 3600.0
 PARALLEL = 32
 PATIENCE_WITH_DATABASE = 5.0
-NO_PROGRESS = (0.5, 5.0)
-"""Seconds until the same need is tried again, first and at most: somebody else is at it, or a fault of our own."""
 SIGN_OF_LIFE = "worker-alive"
 """A file below VAR_DIR, touched after every look at the database, be it in vain: at least once a minute."""
 HOUSE = ""
 """Stands for a server's name: the house is kept in the same pool."""
-
-
-@dataclass
-class Burst:
-    """Edits that follow one another: waited for until none came for a moment, but not for long."""
-
-    revision: int = -1
-    first_seen: float = 0.0
-    last_seen: float = 0.0
-
-    def settled(self, revision: int, now: float) -> bool:
-        if self.revision < 0:
-            self.first_seen = now
-        if revision != self.revision:
-            self.revision, self.last_seen = revision, now
-        return now - self.last_seen >= SETTLED or now - self.first_seen >= LONGEST_WAIT
-
-    def over(self) -> None:
-        self.revision = -1
-
-
-@dataclass
-class Desk:
-    """What this worker remembers of one server."""
-
-    job: Future[None] | None = None
-    tried: Due | None = None
-    not_before: float = 0.0
-    pause: float = 0.0
-    reconciled: float = field(default=float("-inf"))
-
-    @property
-    def busy(self) -> bool:
-        return self.job is not None and not self.job.done()
-
-    def may_try(self, need: Due, now: float) -> bool:
-        return need != self.tried or now >= self.not_before
-
-    def note(self, need: Due, now: float) -> None:
-        """The same need again means that the last try changed nothing: less and less often."""
-        first, most = NO_PROGRESS
-        self.pause = min(most, max(first, self.pause * 2)) if need == self.tried else first
-        self.tried, self.not_before = need, now + self.pause
-
-
-@dataclass(frozen=True)
-class Look:
-    """A survey, when it was, and what the worker then knew that tells whether it is out of date."""
-
-    found: Survey
-    at: float
-    glance: tuple[int, ...]
-    busy: frozenset[str]
-
-    def holds(self, now: float, glance: tuple[int, ...], busy: frozenset[str]) -> bool:
-        """Whether there is no sign that anything moved since. What is due and not under way is looked at anew."""
-        same = (glance, busy) == (self.glance, self.busy) and all(need.server in busy for need in self.found.due)
-        return same and 0 <= now - self.at < SURVEY_EVERY and not self.found.may_retry()
 
 
 class Worker:
@@ -112,6 +50,7 @@ class Worker:
         self.reconcile_every = reconcile_every
         self.poll = poll
         self._stopping = threading.Event()
+        self._stirred = threading.Event()
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="deliver")
         self._desks: dict[str, Desk] = {}
         self._burst = Burst()
@@ -120,11 +59,12 @@ class Worker:
 
     def stop(self) -> None:
         self._stopping.set()
+        self._stirred.set()
 
     def run(self) -> None:
         """Until ``stop``. A database that is away, or a fault of our own, is logged and tried again."""
         delay = 0.0
-        while not self._stopping.wait(delay):
+        while not self._rest(delay):
             try:
                 self.step(time.monotonic())
                 delay = POLL if self._burst.revision >= 0 else self.poll
@@ -140,14 +80,22 @@ class Worker:
         connections.close_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _rest(self, delay: float) -> bool:
+        """Waits for the next look; whether there shall be none."""
+        if self._last is not None and self._last.all_busy(self._desks):
+            self._stirred.wait(max(delay, ALL_BUSY))
+            return self._stopping.is_set()
+        return self._stopping.wait(delay)
+
     def step(self, now: float) -> None:
         """One look at all servers, and what follows from it."""
         found = self._survey(now)
         for gone in self._desks.keys() - {*found.servers, HOUSE}:
             if not self._desks[gone].busy:
                 del self._desks[gone]
-        ready = [need for need in found.due if not self._desk(need.server).busy]
-        ready = [need for need in ready if self._desk(need.server).may_try(need, now)]
+        free = [need for need in found.due if not self._desk(need.server).busy]
+        open_needs = [need for need in free if not self._desk(need.server).has_done(need)]
+        ready = [need for need in open_needs if self._desk(need.server).may_try(need, now)]
         edited = [need for need in ready if need.why == "policy"]
         if not edited or self._burst.settled(found.revision, now):
             self._burst.over()
@@ -162,9 +110,12 @@ class Worker:
     def _survey(self, now: float) -> Survey:
         """All servers as they are now, or as they were some seconds ago when nothing suggests a change."""
         # Before they are looked at: what moves meanwhile is seen to have moved the next time.
-        seen, busy = glance(), frozenset(name for name, desk in self._desks.items() if desk.busy)
-        if self._last is None or not self._last.holds(now, seen, busy):
-            self._last = Look(survey(), now, seen, busy)
+        self._stirred.clear()
+        seen, ended = glance(), [desk for desk in self._desks.values() if not desk.busy]
+        if self._last is None or not self._last.holds(now, seen, self._desks):
+            self._last = Look(survey(), now, seen)
+            for desk in ended:
+                desk.looked_after = desk.job
         return self._last.found
 
     def _look_around(self, found: Survey, now: float) -> None:
@@ -202,7 +153,8 @@ class Worker:
         return self._desks.setdefault(server, Desk())
 
     def _start(self, server: str, job: Callable[[], object]) -> None:
-        self._desk(server).job = self._pool.submit(_run, server, job)
+        started = self._desk(server).job = self._pool.submit(_run, server, job)
+        started.add_done_callback(lambda _: self._stirred.set())
 
 
 def _give_sign_of_life() -> None:
@@ -211,9 +163,11 @@ def _give_sign_of_life() -> None:
         (settings.VAR_DIR / SIGN_OF_LIFE).touch()
 
 
-def _run(server: str, job: Callable[[], object]) -> None:
+def _run(server: str, job: Callable[[], object]) -> bool:
+    """Whether the server then holds what it should."""
     try:
-        job()
+        outcome = job()
+        return isinstance(outcome, Outcome) and outcome.good
     except (OperationalError, InterfaceError) as error:
         logger.error("%s: the database is away: %s", server or "housekeeping", str(error).strip())
     except NotFound:
@@ -222,3 +176,4 @@ def _run(server: str, job: Callable[[], object]) -> None:
         logger.exception("%s: a job failed", server or "housekeeping")
     finally:
         connections.close_all()  # this thread's own
+    return False

@@ -23,9 +23,9 @@ def deleted_at_the_lease(db: None, product: Any, monkeypatch: pytest.MonkeyPatch
     """Between the first look at the row and the lease."""
 
     @contextmanager
-    def held(server: str) -> Iterator[Any]:
+    def held(server: str, known: Any) -> Iterator[Any]:
         prometheus_servers.delete([PrometheusServer.objects.get(name=server).pk])
-        with lease.held(server) as found:
+        with lease.held(server, known) as found:
             yield found
 
     rules.create({"name": "Down", "query_template": "up == 0"})

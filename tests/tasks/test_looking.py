@@ -96,13 +96,13 @@ def test_an_edit_is_seen_at_the_next_look_and_delivered_when_it_has_settled(monk
 
 def test_what_a_job_left_to_do_is_seen_at_the_next_look(monkeypatch: pytest.MonkeyPatch, surveys: list[float]) -> None:
     worker = idle_worker()
-    job = worker._desk("prom-00").job = Future[None]()
+    job = worker._desk("prom-00").job = Future[bool]()
     worker.step(0.2)
     surveys.clear()
     worker.step(0.4)
     assert not surveys
     ServerState.objects.update(loaded_release=None)  # what nobody but the job knows of
-    job.set_result(None)
+    job.set_result(False)
     started: list[str] = []
     monkeypatch.setattr(worker, "_start", lambda server, job: started.append(server))
     worker.step(0.6)
@@ -120,3 +120,42 @@ def test_what_is_due_and_not_under_way_is_looked_at_each_time(
     for now in (5.2, 5.4):
         worker.step(now)
     assert len(surveys) == 2
+
+
+def job_of(worker: Worker, server: str) -> Future[bool]:
+    job = worker._desk(server).job = Future[bool]()
+    return job
+
+
+def test_while_all_are_delivered_to_only_an_edit_is_worth_a_survey(surveys: list[float]) -> None:
+    worker = idle_worker(2)
+    first, _ = job_of(worker, "prom-00"), job_of(worker, "prom-01")
+    surveys.clear()
+    Release.objects.create(server="prom-00", revision=1)  # as the job does
+    for now in (0.2, 0.4):
+        worker.step(now)
+    assert not surveys
+    PrometheusServer.objects.create(name="new", url="http://new.example:9090")
+    PolicyState.objects.update(revision=PolicyState.current() + 1)
+    worker.step(0.6)
+    assert len(surveys) == 1, "a server may have been added"
+    first.set_result(True)
+    worker.step(0.8)
+    assert len(surveys) == 2, "others may have been asked for meanwhile"
+
+
+def test_a_job_that_went_well_leaves_nothing_to_look_for(monkeypatch: pytest.MonkeyPatch, surveys: list[float]) -> None:
+    worker = idle_worker(2)
+    ServerState.objects.filter(name="prom-01").update(loaded_release=None)
+    jobs: list[Future[bool]] = []
+    monkeypatch.setattr(worker, "_start", lambda server, _: jobs.append(job_of(worker, server)))
+    worker.step(5.0)
+    assert len(jobs) == 1
+    surveys.clear()
+    jobs[0].set_result(True)
+    for now in (5.2, 5.4, 6.0, 9.8):
+        worker.step(now)
+    assert (len(jobs), surveys) == (1, []), "what was due then is not due any more"
+    worker.step(10.0)
+    assert len(surveys) == 1
+    assert len(jobs) == 2, "it was not so"
