@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from alerts.actions import bundles, compiled_keys, releases, telemetry, wanted
+from alerts.actions import bundles, changes, compiled_keys, releases, telemetry, wanted
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, refusal_problem
 from alerts.actions.lease import Lease
@@ -57,23 +57,34 @@ class Attempt:
         self.lease = lease
         self._first = compiled.content_hash
         self._blamed: Blamed = {}
+        self._drifted = False
 
     def deliver(self, *, check_all: bool) -> None:
         """Into the server's directory; the release and the server's state tell how it went."""
+        in_place = self.state.loaded_release.manifest if self.state.loaded_release else None
         for _ in range(MOST_ROUNDS):
             releases.describe(self.release, self.wanted, self.state)
             fallback = partial(releases.last_good, self.state)
-            delivery = Delivery(self.spec, self.wanted, self.release, self.lease, fallback, check_all)
+            delivery = Delivery(self.spec, self.wanted, self.release, self.lease, fallback, in_place, check_all)
             try:
                 read_back = delivery.run()
             except Undelivered as undelivered:
+                self._note_drift(delivery)
                 if not self._leave_out(undelivered.refusals, undelivered.problems):
                     self._fail(undelivered.state, undelivered.problems)
                     return
+                in_place = None  # how the disk differs from it is told already
+                check_all = check_all or self._drifted
             else:
+                self._note_drift(delivery)
                 self._succeed(delivery, read_back)
                 return
         self._fail(State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
+
+    def _note_drift(self, delivery: Delivery) -> None:
+        if delivery.drift:
+            self._drifted = True
+            telemetry.note_drift(self.spec.name, on_disk=len(delivery.drift))
 
     def offer(self, refused: list[Refusal]) -> None:
         """To the server's agent, once promtool here finds nothing wrong either. ``refused``: what it said of this."""
@@ -87,7 +98,7 @@ class Attempt:
             if not refusals:
                 bundles.offer(self.release, self.state, self.lease.guard)
                 return
-            problems = [refusal_problem(refusal) for refusal in refusals[: releases.LISTED]]
+            problems = [refusal_problem(refusal) for refusal in refusals[: changes.LISTED]]
             if not self._leave_out(refusals, problems):
                 self._fail(State.REJECTED, problems)
                 return
@@ -124,6 +135,8 @@ class Attempt:
         # Asked before the transaction: nobody else's write should wait for Prometheus.
         seen = {**_seen(delivery), "promtool_version": promtool_version() or ""}
         record_success(self.release, self.state, self.lease.guard, verified=read_back, **seen)
+        if self._drifted:
+            telemetry.note_healed(self.spec.name)
         if read_back:
             compiled_keys.remember_compiled(self.release, self.wanted, self.lease.guard)
         releases.prune(self.spec, self.state, self.lease.epoch)
@@ -163,6 +176,6 @@ def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> Blamed:
 def _seen(delivery: Delivery) -> Mapping[str, str]:
     """What the server says of itself."""
     try:
-        return {"prometheus_version": delivery.server.version() or "", "flavour": delivery.server.flavour()}
+        return {"prometheus_version": delivery.server.known_version() or "", "flavour": delivery.server.flavour()}
     except PrometheusError:
         return {}

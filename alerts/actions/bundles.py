@@ -19,7 +19,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from alerts.actions import compiled_keys, releases, telemetry, waking
+from alerts.actions import compiled_keys, file_contents, telemetry, waking
 from alerts.actions.delivery import Problem, problem
 from alerts.actions.outcomes import Guard, record_failure, record_success
 from alerts.actions.wanted import WantedSet
@@ -45,7 +45,7 @@ def standing(state: ServerState, wanted: WantedSet, guard: Guard) -> Release | N
     if offered is None or offered.content_hash != wanted.content_hash or refusals(state, wanted):
         return None
     moved = offered.revision < wanted.revision and state.pinned_release_id is None
-    releases.keep_contents(wanted)
+    file_contents.keep_contents(wanted)
     with transaction.atomic():
         guard()
         row = _locked(state.name)
@@ -148,7 +148,7 @@ def bundle(server: str) -> dict[str, Any] | None:
     release = found.first()
     if release is None:
         return None
-    contents = releases.contents(release.manifest, set(release.manifest))
+    contents = file_contents.contents(release.manifest, set(release.manifest))
     if len(contents) != len(release.manifest):
         logger.error("release %s lacks files: they are no longer kept", release.pk)
         return None

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import transaction
 
 from alerts.actions.compile_check import promtool
 from alerts.actions.lease import Lease, LeaseLost
@@ -18,7 +17,7 @@ from alerts.adapters import directory_delivery
 from alerts.adapters.deliverer import Bundle, Entered, Overtaken, Problem, Seen, Undelivered, deliver, problem
 from alerts.adapters.directory_delivery import DirectoryDelivery, drift_problem, refusal_problem
 from alerts.adapters.prometheus import Prometheus
-from alerts.adapters.release_store import ReleaseStore
+from alerts.adapters.release_store import Drift, ReleaseStore
 from alerts.adapters.server_spec import ServerSpec
 from alerts.models import Release
 
@@ -47,18 +46,23 @@ def prometheus(spec: ServerSpec) -> Prometheus:
 
 @dataclass
 class Delivery:
-    """One attempt. The release's state is stored after every step; its ``timings`` are seconds by step."""
+    """One attempt. The release's state is stored after every step; its ``timings`` are seconds by step.
+
+    ``in_place``: the files of the release in force, by their hashes; ``drift``: how the disk was found to differ.
+    """
 
     spec: ServerSpec
     wanted: WantedSet
     release: Release
     lease: Lease
     fallback: Callable[[], Mapping[str, bytes]]
+    in_place: Mapping[str, str] | None = None
     check_all: bool = False
 
     def __post_init__(self) -> None:
         self.store = rule_store(self.spec)
         self.server = prometheus(self.spec)
+        self.drift: tuple[Drift, ...] = ()
 
     def run(self) -> bool:
         """All steps; whether it was read back. Raises Undelivered with the state the release ends in, or LeaseLost."""
@@ -71,12 +75,15 @@ class Delivery:
             rule_dir=self.spec.rule_dir,
             reload_enabled=self.spec.reload_enabled,
             fence=self.lease.epoch,
+            in_place=self.in_place,
             check_all=self.check_all,
         )
         try:
             return deliver(deliverer, _bundle(self.wanted))
         except Overtaken as overtaken:  # the directory knew before the database was asked
             raise LeaseLost(self.lease.server) from overtaken
+        finally:
+            self.drift = deliverer.drift
 
 
 @dataclass
@@ -87,13 +94,13 @@ class ReleaseJournal:
     lease: Lease
 
     def before(self, step: str) -> None:
-        self.lease.renew()
+        self.lease.confirm()
 
     def entered(self, state: Entered) -> None:
-        self.release.state = state
-        with transaction.atomic():
-            self.lease.guard()
-            self.release.save(update_fields=["state", "timings", "warnings"])
+        release = self.release
+        release.state = state
+        rows = Release.objects.filter(pk=release.pk)
+        self.lease.update(rows, state=state, timings=release.timings, warnings=release.warnings)
 
     def took(self, step: str, seconds: float) -> None:
         self.release.timings[step] = round(self.release.timings.get(step, 0.0) + seconds, 4)

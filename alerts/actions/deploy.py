@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from alerts.actions import bundles, compiled_keys, fleet_findings, releases, servers, telemetry, waking, wanted
+from alerts.actions import bundles, changes, compiled_keys, fleet_findings, releases, servers, waking, wanted
 from alerts.actions.attempts import Attempt, without_refused
-from alerts.actions.delivery import drift_problem
 from alerts.actions.errors import NotFound
 from alerts.actions.lease import Lease, LeaseLost, held
 from alerts.actions.outcomes import record_fault
@@ -52,20 +51,17 @@ def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -
 
     One that is not enabled keeps what it has.
     """
-    if not servers.spec(server).enabled:
+    before = servers.spec(server)
+    if not before.enabled:
         return Outcome(releases.state_of(server).loaded_release)
-    with about(server=server), held(server) as lease:
+    with about(server=server), held(server, before) as lease:
         if lease is None:
             return Outcome(None)
         try:
-            spec = servers.spec(server)  # as it is now: who moves it from here on takes the lease away
+            return _deploy(trigger, lease, force)
         except NotFound:
             logger.info("it was deleted meanwhile; this deploy stops")
             return Outcome(None)
-        if not spec.enabled:
-            return Outcome(releases.state_of(server).loaded_release)
-        try:
-            return _deploy(spec, trigger, lease, force)
         except LeaseLost:
             logger.warning("the lease of %s was taken over; this deploy stops", server)
             return Outcome(None)
@@ -101,22 +97,24 @@ def deploy_and_wait(trigger: str, *, server: str = DEFAULT_SERVER, timeout: floa
         time.sleep(0.1)
 
 
-def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcome:
+def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
     state = releases.state_of(lease.server)
-    releases.abandon_unfinished(state)
-    pending = releases.take_pending(lease.server)
+    pending = releases.take_up(state)
+    # After what was asked for: the answer holds what was written before. Who moves the server takes the lease away.
+    spec, revision = servers.spec_at_revision(lease.server)
+    if not spec.enabled:
+        return Outcome(state.loaded_release)
     start = time.perf_counter()
     reach("compile.before")
-    wanted_set = _wanted(spec, state)
+    wanted_set = _wanted(spec, revision, state)
     reach("render.after")
     compile_seconds = round(time.perf_counter() - start, 4)
-    drift = releases.disk_drift(spec, state.loaded_release)
-    lease.renew()  # who slept while compiling writes nothing from here on
+    lease.confirm()  # who slept while compiling writes nothing from here on
     if spec.delivery == "agent":
         if (offered := bundles.standing(state, wanted_set, lease.guard)) is not None:
             releases.answer_pending(pending, wanted_set)
             return Outcome(offered)
-    elif not force and not drift and releases.holds(state, wanted_set):
+    elif not force and releases.holds(state, wanted_set) and not releases.disk_drift(spec, state.loaded_release):
         with transaction.atomic():
             lease.guard()
             unchanged = releases.note_unchanged(state, wanted_set, pending)
@@ -133,23 +131,20 @@ def _deploy(spec: ServerSpec, trigger: str, lease: Lease, force: bool) -> Outcom
     release = pending or again or Release(server=lease.server)
     release.trigger = release.trigger or trigger
     release.timings = {"compile": compile_seconds}
-    release.errors, release.warnings = [], [drift_problem(found) for found in drift]
+    release.errors, release.warnings = [], []
     if wanted_set.current is not None:
-        release.warnings += fleet_findings.warnings(spec.name, wanted_set.current)[: releases.LISTED]
+        release.warnings += fleet_findings.warnings(spec.name, wanted_set.current)[: changes.LISTED]
     attempt = Attempt(spec, release, wanted_set, state, lease)
     if spec.delivery == "agent":
         attempt.offer(refused_there)
     else:
-        telemetry.note_drift(spec.name, on_disk=len(drift))
-        attempt.deliver(check_all=force or bool(drift))
-        if drift and release.state in releases.IN_FORCE:
-            telemetry.note_healed(spec.name)
+        attempt.deliver(check_all=force)
     return Outcome(release, changed=True)
 
 
-def _wanted(spec: ServerSpec, state: ServerState) -> WantedSet:
+def _wanted(spec: ServerSpec, revision: int, state: ServerState) -> WantedSet:
     if state.pinned_release is not None:
         return wanted.of_release(state.pinned_release)
-    found = without_refused(state.name, wanted.wanted(server=state.name, known=spec))
+    found = without_refused(state.name, wanted.wanted(server=state.name, known=(spec, revision)))
     reach("compile.after")
     return found

@@ -8,17 +8,23 @@ from typing import Any
 
 from alerts.actions import fleet, policy, servers
 from alerts.actions.policy import CurrentPolicy
-from alerts.domain.compiler import CompiledPolicy
+from alerts.domain.compiler import CompiledPolicy, Options
 from alerts.domain.fleet_splits import SplitAnalysis, SplitRule, gaps
 from alerts.domain.regions import Region
 
 _lock = threading.Lock()
-_known: tuple[CompiledPolicy, SplitAnalysis] | None = None
+_known: dict[Options, tuple[CompiledPolicy, SplitAnalysis]] = {}
+"""The last analysis of each layout: most questions come twice, and most rules stay as they were."""
+_told: dict[Options, tuple[CurrentPolicy, tuple[SplitRule, ...]]] = {}
+"""The same at one revision: an edit of a server is a revision, too, so its servers need not be asked for again."""
 
 
 def warnings(server: str, current: CurrentPolicy) -> list[dict[str, Any]]:
     """What a release of this server is warned of: rules whose other parts are evaluated elsewhere."""
-    found = (rule.finding() for rule in _splits(current.compiled, _regions(current)) if server in rule.servers)
+    told = _told.get(current.compiled.options)
+    if told is None or told[0] is not current:
+        told = _told[current.compiled.options] = (current, _splits(current.compiled, _regions(current)))
+    found = (rule.finding() for rule in told[1] if server in rule.servers)
     return [
         {"code": one.code, "message": one.message, "hint": one.hint, "key": one.key, "rule_id": one.rule_id}
         for one in found
@@ -43,12 +49,12 @@ def _regions(current: CurrentPolicy) -> dict[str, Region]:
 
 
 def _splits(compiled: CompiledPolicy, regions: Mapping[str, Region]) -> tuple[SplitRule, ...]:
-    """Remembered: most questions come twice, and most rules stay as they were."""
-    global _known
     with _lock:
-        if _known is None or _known[0] is not compiled or _known[1].servers != regions:
-            _known = (compiled, SplitAnalysis(compiled, regions, _known[1] if _known else None))
-        return _known[1].rules
+        known = _known.get(compiled.options)
+        if known is None or known[0] is not compiled or known[1].servers != regions:
+            analysis = SplitAnalysis(compiled, regions, known[1] if known else None)
+            known = _known[compiled.options] = (compiled, analysis)
+        return known[1].rules
 
 
 def _split(rule: SplitRule) -> dict[str, Any]:

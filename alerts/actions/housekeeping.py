@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from alerts.actions import releases
+from alerts.actions import file_contents, releases
 from alerts.models import IdempotencyRecord, Release
 
 ANSWERS_KEPT_FOR = timedelta(days=1)
@@ -19,7 +19,7 @@ def keep_house() -> dict[str, int]:
     before = Release.objects.count()
     for server in list(Release.objects.order_by("server").values_list("server", flat=True).distinct()):
         releases.forget_old(server)
-    releases.forget_contents()
+    file_contents.forget_contents()
     answers, _ = IdempotencyRecord.objects.filter(created_at__lt=now - ANSWERS_KEPT_FOR).delete()
     sessions, _ = Session.objects.filter(expire_date__lt=now).delete()
     return {"releases": max(0, before - Release.objects.count()), "answers": answers, "sessions": sessions}

@@ -3,7 +3,8 @@
 Laws:
 
 - Who does not hold the lease does not write. A holder asks again before every step that changes something outside
-  (``renew``), and in the transaction that stores how it went (``guard``).
+  (``confirm``), in the statement that stores how far it is (``update``) and in the transaction that stores how it went
+  (``guard``).
 - The clock is the database's: hosts may disagree about the time, or jump.
 - ``epoch`` grows at each take. The release store turns away whoever comes with an older one. It also grows past what
   the rule directory has seen: a database that was brought back from a backup knows of lower numbers only.
@@ -18,15 +19,18 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from alerts.actions.servers import spec_of
 from alerts.adapters import fence
 from alerts.adapters.process_identity import is_gone, myself
+from alerts.adapters.server_spec import ServerSpec
 from alerts.models import PrometheusServer, ServerState
 
 logger = logging.getLogger(__name__)
@@ -35,6 +39,9 @@ BEATS = 4
 """Renewals within one duration: three may fail."""
 LONGEST_STEP = 600.0
 """Seconds from one question for the lease to the next: whoever takes longer hangs, and is no longer kept alive."""
+ANSWER_HOLDS = 0.5
+"""Seconds after an answer in which it is not asked for again. A process may be frozen between answer and deed anyhow:
+that is what the number in the rule directory is for."""
 
 _GUARD = (
     f"SELECT 1 FROM {ServerState._meta.db_table}"  # noqa: S608  (our own table)
@@ -64,26 +71,36 @@ class Lease:
         self.holder = holder
         self.epoch = epoch
         self.lost = False
-        self._asked = time.monotonic()
+        self._asked = self._confirmed = time.monotonic()
         _heart.take_on(self)
 
     def renew(self) -> None:
         """Holds on for a full duration again, or raises LeaseLost. Run out but taken by nobody is still ours."""
+        asked = self._asked = time.monotonic()
+        self._require(not self.lost and self._prolong())
+        self._confirmed = asked
+
+    def confirm(self) -> None:
+        """As ``renew``, unless the answer is known from a moment ago."""
         self._asked = time.monotonic()
-        if self.lost or not self._prolong():
-            self.lost = True
-            raise LeaseLost(self.server)
+        if self.lost or self._asked - self._confirmed > ANSWER_HOLDS:
+            self.renew()
 
     def guard(self) -> None:
         """Inside a transaction: nobody takes the lease before it ends; LeaseLost when somebody has."""
         if not connection.in_atomic_block:
             raise transaction.TransactionManagementError("a lease is guarded inside a transaction")
         with connection.cursor() as cursor:  # asked at every step: by itself it is much cheaper than as a query set
-            lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
-            cursor.execute(_GUARD + lock, [self.server, self.holder, self.epoch])
-            if cursor.fetchone() is None:
-                self.lost = True
-                raise LeaseLost(self.server)
+            cursor.execute(*self._guard())
+            self._require(cursor.fetchone() is not None)
+
+    def update(self, rows: QuerySet[Any], **values: Any) -> None:
+        """Writes to these rows, of which there are some, in one statement that is guarded by itself."""
+        asked = self._asked = time.monotonic()
+        sql, parameters = self._guard()
+        ours = RawSQL(f"EXISTS ({sql})", parameters, output_field=BooleanField())  # noqa: S611  (our own words)
+        self._require(bool(rows.filter(ours).update(**values)))
+        self._confirmed = asked
 
     def release(self) -> None:
         """Gives it back. When the database is away, this process still knows that nobody here holds it."""
@@ -93,6 +110,16 @@ class Lease:
             self._mine().update(lease_holder="", lease_until=None)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("the lease of %s could not be given back: %s", self.server, str(error).strip())
+
+    def _require(self, ours: bool) -> None:
+        if not ours:
+            self.lost = True
+            raise LeaseLost(self.server)
+
+    def _guard(self) -> tuple[str, list[str | int]]:
+        """Who takes the lease changes this row, and so waits until the statement's transaction has ended."""
+        lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
+        return _GUARD + lock, [self.server, self.holder, self.epoch]
 
     def _mine(self) -> QuerySet[ServerState]:
         return ServerState.objects.filter(pk=self.server, lease_holder=self.holder, lease_epoch=self.epoch)
@@ -193,8 +220,11 @@ class Heart:
 _heart = Heart()
 
 
-def take(server: str) -> Lease | None:
-    """The lease, when nobody holds it, its holder is dead or let it run out; None otherwise."""
+def take(server: str, known: ServerSpec | None = None) -> Lease | None:
+    """The lease, when nobody holds it, its holder is dead or let it run out; None otherwise.
+
+    ``known``: the server as it was a moment ago. Had it moved since, its new directory would turn the lease away.
+    """
     holder = f"{myself()}/{secrets.token_hex(4)}"
     state, _ = ServerState.objects.get_or_create(pk=server)
     free = Q(lease_until__isnull=True) | Q(lease_until__lte=Now())
@@ -202,7 +232,7 @@ def take(server: str) -> Lease | None:
     free |= Q(lease_until__gt=Now() + 2 * duration())
     if _is_abandoned(state.lease_holder):  # killed on this machine: no need to wait for its lease to run out
         free |= Q(lease_holder=state.lease_holder)
-    epoch = max(state.lease_epoch, _seen_by_directory(server)) + 1
+    epoch = max(state.lease_epoch, _seen_by_directory(known or _spec(server))) + 1
     _held_here.add(holder)  # before it can be read: another thread must not take it for abandoned
     try:
         taken = ServerState.objects.filter(free, pk=server, lease_epoch=state.lease_epoch).update(
@@ -217,11 +247,13 @@ def take(server: str) -> Lease | None:
     return Lease(server, holder, epoch)
 
 
-def _seen_by_directory(server: str) -> int:
+def _spec(server: str) -> ServerSpec | None:
     row = PrometheusServer.objects.living().filter(name=server).first()
-    if row is None or row.delivery != PrometheusServer.Delivery.DIRECTORY:
-        return 0
-    return fence.recorded(spec_of(row).rule_dir)
+    return spec_of(row) if row is not None else None
+
+
+def _seen_by_directory(spec: ServerSpec | None) -> int:
+    return fence.recorded(spec.rule_dir) if spec is not None and spec.delivery == "directory" else 0
 
 
 def _is_abandoned(holder: str) -> bool:
@@ -232,9 +264,9 @@ def _is_abandoned(holder: str) -> bool:
 
 
 @contextmanager
-def held(server: str) -> Iterator[Lease | None]:
-    """The lease for the time of a block; None when somebody else has it."""
-    lease = take(server)
+def held(server: str, known: ServerSpec | None = None) -> Iterator[Lease | None]:
+    """The lease for the time of a block; None when somebody else has it. ``known``: as for ``take``."""
+    lease = take(server, known)
     try:
         yield lease
     finally:

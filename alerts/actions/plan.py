@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerts.actions import releases, wanted
+from alerts.actions import changes, releases, wanted
 from alerts.models import DEFAULT_SERVER
 
 
@@ -13,13 +13,13 @@ def plan(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     state = releases.state_of(server)
     found = wanted.wanted(server=server)
     before = state.loaded_release.manifest if state.loaded_release else {}
-    difference = releases.plan_from(before, found)
+    difference = changes.plan_from(before, found)
     return {
         "revision": found.revision,
         "loaded_revision": state.loaded_revision,
         "loaded_release": state.loaded_release_id,
         "pinned": state.pinned_release_id,
         "empty": difference.empty,
-        **releases.plan_json(difference),
+        **changes.plan_json(difference),
         "last_good": releases.last_good_json(found),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alerts.actions import releases, servers
+from alerts.actions import file_contents, releases, servers
 from alerts.actions.delivery import rule_store
 from alerts.actions.lease import Lease, LeaseLost, held
 from alerts.adapters.release_store import StoreError
@@ -57,7 +57,7 @@ def rebuild(server: str) -> Rebuilt:
 
 def put_back(spec: ServerSpec, release: Release, lease: Lease) -> None:
     """A release's files in force on disk, and nothing else: the next start reads them. Raises StoreError, LeaseLost."""
-    contents = releases.contents(release.manifest, set(release.manifest))
+    contents = file_contents.contents(release.manifest, set(release.manifest))
     if missing := len(release.manifest) - len(contents):
         raise StoreError("contents_gone", f"{missing} of its files are no longer kept in the database")
     store = rule_store(spec)

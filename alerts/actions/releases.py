@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Max, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from alerts.actions import changes
 from alerts.actions.delivery import rule_store
-from alerts.actions.wanted import WantedSet, stored_contents
+from alerts.actions.file_contents import contents, keep_contents
+from alerts.actions.wanted import WantedSet
 from alerts.adapters.release_store import Drift, StoreError
 from alerts.adapters.server_spec import ServerSpec
-from alerts.domain import planner, rule_files
-from alerts.domain.planner import DeployedRule, Plan
-from alerts.domain.renderer import RuleFile
-from alerts.models import DEFAULT_SERVER, FileContent, PolicyState, PrometheusServer, Release, ServerState
+from alerts.domain import rule_files
+from alerts.models import DEFAULT_SERVER, PolicyState, PrometheusServer, Release, ServerState
 
 State = Release.State
 IN_FORCE = (State.VERIFIED, State.ACTIVE)
 UNFINISHED = (State.STAGED, State.CHECKED, State.ACTIVE)
 KEPT_ON_DISK = 5
 HISTORY = 500
-LISTED = 200
 STATE_FIELDS = (
-    "wanted_revision",
     "loaded_revision",
     "loaded_release",
     "failures",
@@ -43,8 +42,9 @@ def state_of(server: str = DEFAULT_SERVER) -> ServerState:
 
 def save_state(state: ServerState) -> None:
     """Never the lease nor the pin: others may change those meanwhile."""
-    state.wanted_revision = PolicyState.current()
-    state.save(update_fields=STATE_FIELDS)
+    values = {field: getattr(state, field) for field in STATE_FIELDS}
+    revision = PolicyState.objects.filter(pk=1).values("revision")
+    ServerState.objects.filter(pk=state.pk).update(**values, wanted_revision=Coalesce(Subquery(revision), 0))
 
 
 def is_good(state: ServerState) -> bool:
@@ -104,30 +104,32 @@ def answer_pending(pending: Release | None, wanted: WantedSet) -> None:
         pending.save()
 
 
-def abandon_unfinished(state: ServerState) -> None:
-    """Whoever was at these died in the middle; what they left is found out from disk and Prometheus.
+def take_up(state: ServerState) -> Release | None:
+    """The release somebody waits for, if any; older requests are answered by the same one.
 
-    What an agent is at is not abandoned.
+    Whoever was at others died in the middle; what they left is found out from disk and Prometheus. What an agent is at
+    is not abandoned.
     """
-    unfinished = Release.objects.filter(server=state.name, state__in=UNFINISHED, finished_at__isnull=True)
-    unfinished.exclude(pk__in=[state.loaded_release_id or 0, state.offered_release_id or 0]).update(
-        state=State.SUPERSEDED,
-        finished_at=timezone.now(),
-        errors=[{"code": "interrupted", "message": "the process died in the middle; another one took over"}],
-    )
-
-
-def take_pending(server: str) -> Release | None:
-    """The release somebody waits for; older requests are answered by the same one."""
-    pending = list(Release.objects.filter(server=server, state=State.PENDING).order_by("-pk"))
+    rows = Release.objects.filter(server=state.name, finished_at__isnull=True)
+    begun = list(rows.filter(state__in=(State.PENDING, *UNFINISHED)).order_by("-pk"))
+    in_force = (state.loaded_release_id, state.offered_release_id)
+    pending = [release for release in begun if release.state == State.PENDING]
+    left = [release.pk for release in begun if release.state != State.PENDING and release.pk not in in_force]
+    now = timezone.now()
+    if left:
+        interrupted = {"code": "interrupted", "message": "the process died in the middle; another one took over"}
+        # Still unfinished, that is: an agent may have reported meanwhile.
+        rows.filter(pk__in=left).update(state=State.SUPERSEDED, finished_at=now, errors=[interrupted])
     for release in pending[1:]:
-        release.state, release.finished_at = State.SUPERSEDED, timezone.now()
+        release.state, release.finished_at = State.SUPERSEDED, now
         release.save()
     return pending[0] if pending else None
 
 
 def reusable_failure(state: ServerState, wanted: WantedSet) -> Release | None:
     """Trying the same again is the same release: an hour of retries is one row, not sixty."""
+    if not state.failures:
+        return None
     last = Release.objects.filter(server=state.name).order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.ROLLED_BACK, State.REJECTED):
         return None
@@ -145,12 +147,12 @@ def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
     release.layout = wanted.current.compiled.options.layout if wanted.current else pinned.layout if pinned else ""
     release.manifest = dict(wanted.manifest)
     release.rule_count = _count(wanted)
-    release.changes = plan_json(plan_from(before, wanted), brief=True)
+    release.changes = changes.told_briefly(before, wanted)
     release.last_good = last_good_json(wanted)
     release.state = State.PENDING
     release.finished_at = None
     release.save()
-    keep_contents(wanted)
+    keep_contents(wanted, before.values())
 
 
 def last_good_json(wanted: WantedSet) -> list[dict[str, Any]]:
@@ -172,32 +174,6 @@ def _count(wanted: WantedSet) -> int:
     return sum(len(rule_files.rules(name, content)) for name, content in wanted.contents.items())
 
 
-def keep_contents(wanted: WantedSet) -> None:
-    """Stores the bytes of a set, as far as they are not there."""
-    hashes = set(wanted.manifest.values())
-    known: set[str] = set()
-    wanted_list = sorted(hashes)
-    for start in range(0, len(wanted_list), 500):
-        known |= set(
-            FileContent.objects.filter(sha256__in=wanted_list[start : start + 500]).values_list("sha256", flat=True)
-        )
-    FileContent.objects.bulk_create(
-        [
-            FileContent(sha256=sha256, content=wanted.contents[name], size=len(wanted.contents[name]))
-            for sha256, name in {wanted.manifest[name]: name for name in wanted.manifest}.items()
-            if sha256 not in known
-        ],
-        ignore_conflicts=True,
-        batch_size=200,
-    )
-
-
-def contents(manifest: dict[str, str], names: set[str]) -> dict[str, bytes]:
-    """The bytes of some files of a manifest, from the database."""
-    stored = stored_contents({manifest[name] for name in names})
-    return {name: stored[manifest[name]] for name in names if manifest[name] in stored}
-
-
 def good_release(state: ServerState) -> Release | None:
     """The release in force. Where that is not known, since the server moved: the last that it was seen to hold."""
     if state.loaded_release is not None:
@@ -215,88 +191,6 @@ def last_good(state: ServerState) -> dict[str, bytes]:
     """The files to go back to, from the database; none before the first good ones."""
     release = good_release(state)
     return contents(release.manifest, set(release.manifest)) if release is not None else {}
-
-
-def plan_from(before: dict[str, str], wanted: WantedSet) -> Plan:
-    """What going from a manifest to a wanted set changes; only files that differ are looked into."""
-    after = dict(wanted.manifest)
-    gone = {name for name in before if after.get(name) != before[name]}
-    fresh = {name for name in after if before.get(name) != after[name]}
-    known = {name: file for name, file in wanted.former.items() if name in gone and file.sha256 == before[name]}
-    old = [rule for file in known.values() for rule in _deployed(file)]
-    for name, content in contents(before, gone - known.keys()).items():
-        old += rule_files.rules(name, content)
-    return planner.plan(old, [rule for name in fresh for rule in _rules(wanted, name)], before, after)
-
-
-def _rules(wanted: WantedSet, name: str) -> list[DeployedRule]:
-    file = wanted.files.get(name)
-    return rule_files.rules(name, wanted.contents[name]) if file is None else _deployed(file)
-
-
-def _deployed(file: RuleFile) -> list[DeployedRule]:
-    return [planner.deployed(rule) for group in file.groups for rule in group.rules]
-
-
-def plan_json(plan: Plan, *, brief: bool = False) -> dict[str, Any]:
-    """A plan for people and programs; ``brief`` cuts long lists, as kept with a release."""
-
-    def cut(items: list[Any]) -> list[Any]:
-        return items[:LISTED] if brief else items
-
-    return {
-        "files": {
-            "added": list(plan.files_added),
-            "changed": list(plan.files_changed),
-            "removed": list(plan.files_removed),
-        },
-        "rules": {
-            "added": cut([rule_json(rule) for rule in plan.added]),
-            "changed": cut(
-                [
-                    {
-                        **rule_json(change.after),
-                        "fields": {
-                            name: {"before": _plain(before), "after": _plain(after)}
-                            for name, (before, after) in change.fields.items()
-                        },
-                    }
-                    for change in plan.changed
-                ]
-            ),
-            "removed": cut([rule_json(rule) for rule in plan.removed]),
-        },
-        "identities": cut(
-            [
-                {"name": old.name, "kind": old.kind, "before": dict(old.labels), "after": dict(new.labels)}
-                for old, new in plan.identities
-            ]
-        ),
-        "timers": cut([rule_json(rule) for rule in plan.timers]),
-        "counts": {
-            "added": len(plan.added),
-            "changed": len(plan.changed),
-            "removed": len(plan.removed),
-            "identities": len(plan.identities),
-            "timers": len(plan.timers),
-        },
-    }
-
-
-def rule_json(rule: DeployedRule) -> dict[str, Any]:
-    return {
-        "file": rule.file,
-        "group": rule.group,
-        "kind": rule.kind,
-        "name": rule.name,
-        "expr": rule.expr,
-        "for_duration": rule.for_duration,
-        "labels": dict(rule.labels),
-    }
-
-
-def _plain(value: object) -> object:
-    return dict(value) if isinstance(value, tuple) else value
 
 
 def supersede_others(release: Release) -> None:
@@ -327,29 +221,6 @@ def forget_old(server: str) -> None:
     if oldest is None:
         return
     rows.filter(pk__lte=oldest).exclude(pk__in=[pk for pk in spared if pk]).delete()
-
-
-def forget_contents() -> None:
-    """Bytes that no release holds go.
-
-    First which bytes there are, then who holds them: a release is stored before its bytes, so what somebody stores
-    meanwhile is spared. Who finds bytes there that go just now stores them again (``keep_contents``).
-    """
-    there = _stored_hashes()
-    gone = sorted(there - _held_hashes())
-    for start in range(0, len(gone), 500):
-        FileContent.objects.filter(sha256__in=gone[start : start + 500]).delete()
-
-
-def _stored_hashes() -> set[str]:
-    return set(FileContent.objects.values_list("sha256", flat=True).iterator())
-
-
-def _held_hashes() -> set[str]:
-    held: set[str] = set()
-    for manifest in Release.objects.values_list("manifest", flat=True).iterator():
-        held.update(manifest.values())
-    return held
 
 
 def mark_verified(release: Release) -> None:

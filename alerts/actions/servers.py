@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import Subquery
 
 from alerts.actions.errors import NotFound
 from alerts.adapters.server_spec import ServerSpec
-from alerts.models import DEFAULT_SERVER, PrometheusServer
+from alerts.models import DEFAULT_SERVER, PolicyState, PrometheusServer
 
 
 def spec_of(row: PrometheusServer) -> ServerSpec:
@@ -42,6 +43,15 @@ def spec(name: str = DEFAULT_SERVER) -> ServerSpec:
     if row is None:
         raise NotFound("prometheus-server", [])
     return spec_of(row)
+
+
+def spec_at_revision(name: str) -> tuple[ServerSpec, int]:
+    """A living server, and the policy's revision at that very moment: one statement. Or NotFound."""
+    revision = Subquery(PolicyState.objects.filter(pk=1).values("revision"))
+    row = PrometheusServer.objects.living().filter(name=name).annotate(policy_revision=revision).first()
+    if row is None:
+        raise NotFound("prometheus-server", [])
+    return spec_of(row), row.policy_revision or 0
 
 
 def living() -> list[ServerSpec]:

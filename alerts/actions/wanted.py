@@ -74,13 +74,16 @@ _rendered: dict[fleet.Place, Rendered] = {}
 
 
 def wanted(
-    refused: Mapping[KeyId, tuple[Finding, ...]] | None = None, *, server: str, known: ServerSpec | None = None
+    refused: Mapping[KeyId, tuple[Finding, ...]] | None = None,
+    *,
+    server: str,
+    known: tuple[ServerSpec, int] | None = None,
 ) -> WantedSet:
     """What the policy says now. Keys that do not compile, or that promtool ``refused``, stay as last compiled.
 
-    ``known``: the server as it was a moment ago.
+    ``known``: the server as it just was, and the policy's revision at that moment.
     """
-    spec, current = _at_one_moment(known or servers.spec(server))
+    spec, current = _at_one_moment(server, known)
     kept, view = kept_keys(current, spec, refused or {})
     rules: Sequence[CompiledRule] = view.rules
     if kept:
@@ -91,13 +94,14 @@ def wanted(
     return _rendered_set(fleet.place_of(spec, current), current, rules, kept)
 
 
-def _at_one_moment(spec: ServerSpec) -> tuple[ServerSpec, CurrentPolicy]:
+def _at_one_moment(server: str, known: tuple[ServerSpec, int] | None) -> tuple[ServerSpec, CurrentPolicy]:
     """A server, and the policy when it was like that: an edit of its selector is a revision, too."""
     while True:
-        current = policy.current(spec.layout)
-        before, spec = spec, servers.spec(spec.name)
-        if spec == before:
+        spec, revision = known or servers.spec_at_revision(server)
+        current = policy.current(spec.layout, revision=revision)
+        if current.revision == revision:
             return spec, current
+        known = None
 
 
 def _rendered_set(

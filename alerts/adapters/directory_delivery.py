@@ -40,7 +40,7 @@ from alerts.adapters.prometheus import (
 )
 from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
 from alerts.adapters.read_back import Mismatch, compare, unhealthy
-from alerts.adapters.release_store import Drift, ReleaseStore, StagedRelease, StoreError
+from alerts.adapters.release_store import Drift, Manifest, ReleaseStore, StagedRelease, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class DirectoryDelivery:
     """One attempt. ``rule_dir``: the directory, by the name under which the server's paths are recognised.
 
     ``fence``: the number of the lease this writer holds; None where it is the only one by other means.
+    ``in_place``: the set that should be there now. Where the disk is found to differ, everything is checked.
     ``check_all``: every file is judged and compared rule by rule, not just those that changed.
     ``in_parts``: what is loaded is asked for and compared a part at a time: slower, and smaller. Only for servers that
     send what they are asked for.
@@ -66,19 +67,25 @@ class DirectoryDelivery:
     rule_dir: Path
     reload_enabled: bool = True
     fence: int | None = None
+    in_place: Manifest | None = None
     check_all: bool = False
     in_parts: bool = False
     patience: float = READ_BACK_PATIENCE
 
     def __post_init__(self) -> None:
         self.previous: str | None = None
+        self.drift: tuple[Drift, ...] = ()
 
     def stage(self, bundle: Bundle) -> StagedRelease:
         self.journal.before("stage")
         self.bundle = bundle
         with timed(self.journal, "stage"), _store_errors():
             self.previous = self.store.current()
-            self.staged = self.store.stage(bundle.contents, self.fence, bundle.manifest)
+            self.staged = self.store.stage(bundle.contents, self.fence, bundle.manifest, self.in_place)
+        self.drift = self.staged.drift
+        self.check_all = self.check_all or bool(self.drift)
+        for found in self.drift:
+            self.journal.warn(drift_problem(found))
         self.journal.entered("staged")
         return self.staged
 

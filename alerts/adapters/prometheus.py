@@ -92,6 +92,7 @@ class Prometheus:
         self.name = self._http.name
         self._ask = self._http.ask
         self._flavour = ""
+        self._version = ""
 
     @classmethod
     def of(cls, spec: ServerSpec, *, credentials_dir: str | Path, allowed: Collection[str] | None) -> Prometheus:
@@ -119,10 +120,17 @@ class Prometheus:
     def version(self) -> str | None:
         """As it prints it, e.g. ``3.5.3``; None when it tells none (some builds of vmalert do not)."""
         status, body = self._ask("GET", "/api/v1/status/buildinfo")
+        version: object = None
         if status == 200:
             version = self._data(status, body).get("version")
-            return version if isinstance(version, str) else None
-        return server_metrics.vmalert_version(self._vmalert_head()) if self.flavour() == VMALERT else None
+        elif self.flavour() == VMALERT:
+            version = server_metrics.vmalert_version(self._vmalert_head())
+        self._version = version if isinstance(version, str) else ""
+        return self._version or None
+
+    def known_version(self) -> str | None:
+        """As it was told last: who keeps this object for long asks ``version`` now and then."""
+        return self._version or self.version()
 
     def runtime(self) -> Runtime:
         status, body = self._ask("GET", "/api/v1/status/runtimeinfo")

@@ -54,7 +54,7 @@ class Drift:
 class Found:
     """What lies at one path: the sha256 of a readable regular file, or what is there instead."""
 
-    path: Path
+    path: str
     sha256: str | None
     mode: int = 0
     inode: tuple[int, int] = (0, 0)
@@ -81,7 +81,7 @@ def content_hash(manifest: Manifest) -> str:
     return hashlib.sha256(lines.encode("ascii")).hexdigest()
 
 
-def inspect(path: Path) -> Found:
+def inspect(path: str) -> Found:
     """Read one file without following a link or waiting for a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -93,16 +93,17 @@ def inspect(path: Path) -> Found:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return Found(path, None, kind="unreadable", detail="is not a regular file")
-        digest = _sha256(descriptor)
+        digest = _sha256(descriptor, status.st_size)
     finally:
         os.close(descriptor)
     inode = (status.st_dev, status.st_ino)
     return Found(path, digest, stat.S_IMODE(status.st_mode), inode, (status.st_size, status.st_mtime_ns))
 
 
-def _sha256(descriptor: int) -> str:
+def _sha256(descriptor: int, size: int) -> str:
     digest = hashlib.sha256()
-    while part := os.read(descriptor, CHUNK):
+    room = min(size + 1, CHUNK)  # more would be asked of the kernel, and given back, for every file
+    while part := os.read(descriptor, room):
         digest.update(part)
     return digest.hexdigest()
 
@@ -110,7 +111,7 @@ def _sha256(descriptor: int) -> str:
 def scan(directory: Path) -> dict[str, Found]:
     """Everything in a release directory; dot files that editors and NFS leave behind are not loaded, so not ours."""
     names = sorted(name for name in os.listdir(directory) if not name.startswith(".") or name.endswith(".yml"))
-    return {name: inspect(directory / name) for name in names}
+    return {name: inspect(f"{directory}/{name}") for name in names}
 
 
 def hash_on_disk(directory: Path) -> str | None:
@@ -121,9 +122,8 @@ def hash_on_disk(directory: Path) -> str | None:
     return content_hash({name: entry.sha256 or "" for name, entry in found.items()})
 
 
-def differences(directory: Path, manifest: Manifest, file_mode: int) -> list[Drift]:
-    """How a release directory differs from the set it was made as."""
-    found = scan(directory)
+def differences(found: Mapping[str, Found], manifest: Manifest, file_mode: int) -> list[Drift]:
+    """How what was found in a release directory differs from the set it was made as."""
     drifts = [Drift(name, "extra", "was added by somebody else") for name in sorted(found.keys() - manifest.keys())]
     for name in sorted(manifest):
         entry = found.get(name)
@@ -147,7 +147,7 @@ def write_fresh(path: Path, data: bytes, mode: int) -> None:
         os.fchmod(descriptor, mode)
 
 
-def link_unchanged(verified: Found, path: Path) -> bool:
+def link_unchanged(verified: Found, path: str) -> bool:
     """Share the inode of a file that was just found to hold what is wanted. False when that is not possible.
 
     Linked first and looked at afterwards: what counts is that the inode now in the new set is the one that was hashed.
@@ -183,20 +183,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def lock_holder(descriptor: int) -> str:
-    """The process on this machine that holds the lock on an open directory, e.g. ``process 7 (stopped)``, or ""."""
-    inode = str(os.fstat(descriptor).st_ino)
-    try:
-        for line in Path("/proc/locks").read_text().splitlines():
-            words = line.split()  # 1: FLOCK ADVISORY WRITE 4711 00:2c:8675309 0 EOF
-            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode:
-                state = Path(f"/proc/{int(words[4])}/stat").read_text().rpartition(")")[2].split()[0]
-                return f"process {words[4]}" + (" (stopped)" if state in "Tt" else "")
-    except (OSError, IndexError, ValueError):
-        pass
-    return ""
 
 
 _CODES = {

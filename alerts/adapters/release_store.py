@@ -18,21 +18,18 @@ is it moved out of the way first; a kill between the two steps leaves no ``curre
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from alerts.adapters import directory_lock, release_files
 from alerts.adapters import fence as fencing
-from alerts.adapters import release_files
 from alerts.adapters.failpoints import reach
 from alerts.adapters.release_files import (
     Drift,
@@ -57,6 +54,8 @@ class StagedRelease:
     """A whole set on disk, not necessarily the current one.
 
     ``changed`` are the files that promtool has to look at: those which the current set does not hold just so.
+    ``drift``: how the disk was found to differ from what should have been in place; all of it is mended once this set
+    is current.
     """
 
     content_hash: str
@@ -66,6 +65,7 @@ class StagedRelease:
     removed: tuple[str, ...] = ()
     healed: tuple[Drift, ...] = ()
     created: bool = True
+    drift: tuple[Drift, ...] = ()
 
 
 class ReleaseStore:
@@ -115,12 +115,17 @@ class ReleaseStore:
             return []
 
     def stage(
-        self, files: Mapping[str, bytes], fence: int | None = None, manifest: Manifest | None = None
+        self,
+        files: Mapping[str, bytes],
+        fence: int | None = None,
+        manifest: Manifest | None = None,
+        in_place: Manifest | None = None,
     ) -> StagedRelease:
         """Put a whole set on disk under its content hash, beside the current one.
 
         A set that is already there is verified, and healed file by file where it was damaged. ``manifest``: of these
-        files, where it is known; the set is hashed on disk before it becomes the current one.
+        files, where it is known; the set is hashed on disk before it becomes the current one. ``in_place``: the set
+        that should be current now, to be told how the disk differs from it: it is looked through anyhow.
         """
         if manifest is None:
             manifest = manifest_of(files)
@@ -128,12 +133,18 @@ class ReleaseStore:
             release_files.check_names(files)
         content = content_hash(manifest)
         path = self.path_of(content)
-        with self._locked(fence):
+        with self._locked(fence) as reopened:
             reach("stage.before")
             self._sweep()
             active = self.current()
             healed = self._reopen(self.path_of(active)) if active else []
             base = release_files.scan(self.path_of(active)) if active else {}
+            drift: list[Drift] = []
+            if in_place is not None and active == content_hash(in_place):
+                differing = release_files.differences(base, in_place, self.file_mode)
+                drift = [*self._link_drift(active), *reopened, *healed, *differing]
+            elif in_place is not None:
+                drift = [*reopened, *self.drift(in_place)]
             created = not self._is_directory(path)
             if created:
                 release_files.remove(path)
@@ -144,7 +155,7 @@ class ReleaseStore:
             reach("stage.after")
         changed = tuple(name for name in manifest if name not in base or base[name].sha256 != manifest[name])
         removed = tuple(sorted(base.keys() - manifest.keys()))
-        return StagedRelease(content, path, manifest, changed, removed, tuple(healed), created)
+        return StagedRelease(content, path, manifest, changed, removed, tuple(healed), created, tuple(drift))
 
     def activate(self, content: str, fence: int | None = None) -> bool:
         """Make a staged set the current one; False when it was already. Refuses one that is not whole."""
@@ -180,7 +191,7 @@ class ReleaseStore:
             return [Drift(where, "missing", "was removed")]
         try:
             drifts = self._mode_drift(self.releases_dir) + self._mode_drift(path)
-            return drifts + release_files.differences(path, manifest, self.file_mode)
+            return drifts + release_files.differences(release_files.scan(path), manifest, self.file_mode)
         except OSError as error:
             return [Drift(where, "unreadable", f"cannot be read: {error.strerror}")]
 
@@ -208,7 +219,8 @@ class ReleaseStore:
     # Below, the lock is held.
 
     @contextmanager
-    def _locked(self, fence: int | None = None) -> Iterator[None]:
+    def _locked(self, fence: int | None = None) -> Iterator[list[Drift]]:
+        """Yields how the mode of the directory of all sets had to be mended."""
         with os_errors_as_store_errors(self.rule_dir):
             is_there = self.rule_dir.is_dir()
         if not is_there:
@@ -223,31 +235,14 @@ class ReleaseStore:
                 self.releases_dir.mkdir()
             lock = os.open(self.releases_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                self._take(lock)
+                directory_lock.take(lock, self.rule_dir, self.lock_timeout)
                 fencing.pass_through(self.rule_dir, fence)
+                reopened = list[Drift]()
                 with suppress(PermissionError):
-                    self._reopen(self.releases_dir)
-                yield
+                    reopened = self._reopen(self.releases_dir)
+                yield reopened
             finally:
                 os.close(lock)
-
-    def _take(self, lock: int) -> None:
-        deadline = time.monotonic() + self.lock_timeout
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    who = release_files.lock_holder(lock) or "another process"
-                    message = f"{who} has been writing to {self.rule_dir} for {self.lock_timeout:g} s"
-                    hint = "it goes on by itself when that process ends, or is ended"
-                    raise StoreError("busy", message, hint) from None
-                time.sleep(0.02)
-            except OSError as error:
-                if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                    return  # no locks on this filesystem; the lease on the server has to do
-                raise
 
     def _write(
         self,
@@ -262,7 +257,7 @@ class ReleaseStore:
             for name in sorted(files):
                 known = base.get(name)
                 same = known and known.sha256 == manifest[name] and known.mode == self.file_mode
-                if not (known and same and release_files.link_unchanged(known, workshop / name)):
+                if not (known and same and release_files.link_unchanged(known, f"{workshop}/{name}")):
                     release_files.write_fresh(workshop / name, files[name], self.file_mode)
                     fresh.append(name)
                 reach("stage.file")

@@ -15,7 +15,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from alerts.adapters import release_files
+from alerts.adapters import directory_lock, release_files
 from alerts.adapters.failpoints import reach
 from alerts.agent.offer import BrokenBundle, Offer, offer_from
 
@@ -43,7 +43,7 @@ class Kept:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            who = release_files.lock_holder(lock) or "another process"
+            who = directory_lock.holder(lock) or "another process"
             os.close(lock)
             raise AlreadyRunning(f"{who} is the agent of {self.directory} already") from None
         except OSError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alerts.actions import fleet_status, reconcile, releases, rules, status
+from alerts.actions import file_contents, fleet_status, reconcile, releases, rules, status
 from alerts.actions.deploy import deploy
 from alerts.models import DEFAULT_SERVER, AlertRule, FileContent, Release
 from tests.delivery.conftest import delivered, loaded_names
@@ -25,7 +25,7 @@ def test_old_releases_go_with_the_bytes_only_they_held(
     ]
     assert FileContent.objects.count() == 5
     releases.forget_old(DEFAULT_SERVER)
-    releases.forget_contents()
+    file_contents.forget_contents()
     assert set(Release.objects.values_list("pk", flat=True)) == {release.pk for release in kept[-2:]}
     assert FileContent.objects.count() == 2
     assert reconcile.reconcile().changed is False

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from alerts.actions import releases, rules
+from alerts.actions import file_contents, rules
 from alerts.actions.deploy import deploy
 from alerts.actions.housekeeping import ANSWERS_KEPT_FOR, keep_house
 from alerts.actions.releases import HISTORY
@@ -42,14 +42,14 @@ def test_servers_that_are_gone_get_no_state_by_it() -> None:
 @pytest.mark.parametrize("look", ["_stored_hashes", "_held_hashes"])
 def test_bytes_that_are_stored_while_somebody_keeps_house_stay(look: str, monkeypatch: pytest.MonkeyPatch) -> None:
     FileContent.objects.create(sha256="0" * 64, content=b"nobody's", size=8)
-    real = getattr(releases, look)
+    real = getattr(file_contents, look)
 
     def stored_just_before() -> Any:
         Release.objects.create(server="default", revision=1, manifest={"a.yml": "a" * 64})
         FileContent.objects.create(sha256="a" * 64, content=b"new", size=3)
         return real()
 
-    monkeypatch.setattr(releases, look, stored_just_before)
+    monkeypatch.setattr(file_contents, look, stored_just_before)
     keep_house()
     assert [kept.sha256 for kept in FileContent.objects.all()] == ["a" * 64]
 
@@ -66,4 +66,4 @@ def test_bytes_that_are_lost_are_stored_again_by_the_next_who_looks(
     assert release is not None
     FileContent.objects.all().delete()
     assert deploy("test").release == release
-    assert releases.contents(release.manifest, set(release.manifest)).keys() == release.manifest.keys()
+    assert file_contents.contents(release.manifest, set(release.manifest)).keys() == release.manifest.keys()

@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from alerts.actions import attempts, policy, releases, rules, wanted
+from alerts.actions import attempts, policy, rules, wanted
 from alerts.actions import deploy as deploying
 from alerts.actions.deploy import deploy, request
 from alerts.actions.due import survey
+from alerts.adapters.release_store import ReleaseStore
 from alerts.models import PrometheusServer, Release, ServerState
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 PLACES = {
     "compiling": (wanted, "wanted"),
-    "looking at the disk": (releases, "disk_drift"),
+    "staging": (ReleaseStore, "stage"),
     "delivering": (attempts, "Delivery"),
 }
 
