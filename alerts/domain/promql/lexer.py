@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from alerts.domain.errors import Finding, PromqlError
 
+# What is frequent comes first; only between numbers, and between operators, does the order tell.
 _TOKENS = re.compile(
     r"""
-      (?P<space>(?:[ \t\r\n]++|\#[^\r\n]*+)++)
-    | (?P<word>[A-Za-z_:][A-Za-z0-9_:]*+)
+      (?P<word>[A-Za-z_:][A-Za-z0-9_:]*+)
+    | (?P<bracket>[(){},])
+    | (?P<space>(?:[ \t\r\n]++|\#[^\r\n]*+)++)
     | (?P<string>"(?:[^"\\\n]|\\[^\n])*+"|'(?:[^'\\\n]|\\[^\n])*+'|`[^`]*+`)
     | (?P<duration>(?:[0-9]+(?:ms|[smhdwy]))++(?![A-Za-z0-9_.]))
     | (?P<number>0[xX][0-9a-fA-F]++|(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?)
@@ -22,7 +24,6 @@ _TOKENS = re.compile(
     | (?P<operator>==|!=|<=|>=|[-+*/%^<>])
     | (?P<at>@)
     | (?P<match>=~|!~|=)
-    | (?P<bracket>[(){},])
     """,
     re.VERBOSE,
 )

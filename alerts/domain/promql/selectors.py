@@ -41,16 +41,17 @@ class Selector(NamedTuple):
 
 
 class _Reader:
+    """``tokens[at]`` is the next one; behind the last stand as many ends as anybody looks ahead."""
+
     def __init__(self, text: str, tokens: Sequence[Token]) -> None:
         self.text = text
-        self.tokens = tokens
+        self.tokens = (*tokens, _END, _END, _END)
         self.at = 0
         self.open: list[str] = []
         self.found: list[Selector] = []
 
     def peek(self, ahead: int = 0) -> Token:
-        index = self.at + ahead
-        return self.tokens[index] if index < len(self.tokens) else _END
+        return self.tokens[self.at + ahead]
 
     def objection(self, token: Token, wanted: str) -> PromqlError:
         if token is _END:
@@ -66,8 +67,8 @@ class _Reader:
     def operand(self) -> None:
         """Read up to and including one operand that has no operand inside; brackets before it stay open."""
         while True:
-            token = self.peek()
-            kind, text = token.kind, token.text
+            token = self.tokens[self.at]
+            kind, text, _, _ = token
             if kind == "word":
                 if self.word(text.lower()):
                     return
@@ -116,8 +117,8 @@ class _Reader:
     def operator(self) -> bool:
         """Read what may follow an operand, up to a binary operator or a comma; False at the end of the text."""
         while True:
-            token = self.peek()
-            kind, text = token.kind, token.text
+            token = self.tokens[self.at]
+            kind, text, _, _ = token
             if token is _END:
                 if self.open:
                     raise self.objection(token, "')'")
@@ -184,37 +185,40 @@ class _Reader:
         """``(a, b)``: names of labels, no operands."""
         if self.peek().text != "(":
             raise self.objection(self.peek(), "'('")
-        while (token := self.peek()).text != ")":
+        for at in range(self.at, len(self.tokens)):
+            token = self.tokens[at]
+            if token.text == ")":
+                self.at = at + 1
+                return
             if token is _END or token.text == "{":
                 raise self.objection(token, "')'")
-            self.at += 1
-        self.at += 1
 
     def selector(self, name: Token | None) -> None:
-        brace = self.peek()
+        tokens = self.tokens
+        brace = tokens[self.at]
         if brace.text != "{":
             assert name is not None
             self.found.append(Selector(name.text, (), name.start, name.end, name.end, "{", "}"))
             return
         self.at += 1
         matchers: list[Matcher] = []
-        while self.peek().text != "}":
+        while tokens[self.at].text != "}":
             matchers.append(self.matcher())
-            token = self.peek()
+            token = tokens[self.at]
             if token.text == ",":
                 self.at += 1
             elif token.kind == "word" and token.text.lower() == "or":
                 raise fault(self.text, token.start, "or_matchers", "Prometheus knows no 'or' between matchers")
             elif token.text != "}":
                 raise self.objection(token, "',' or '}'")
-        end = self.peek().end
+        end = tokens[self.at].end
         self.at += 1
         start = brace.start if name is None else name.start
         metric = None if name is None else name.text
         self.found.append(Selector(metric, tuple(matchers), start, end, brace.end, "", "," if matchers else ""))
 
     def matcher(self) -> Matcher:
-        label = self.peek()
+        label, op, value = self.tokens[self.at : self.at + 3]
         if label.kind == "string":
             name = unquote(self.text, label)
         elif label.kind == "word" and ":" not in label.text:
@@ -222,13 +226,11 @@ class _Reader:
         else:
             raise self.objection(label, "a label")
         self.at += 1
-        op = self.peek()
         if op.kind != "match" and op.text != "!=":
             if label.kind == "string":
                 return Matcher("__name__", "=", name)
             raise self.objection(op, "'=', '!=', '=~' or '!~'")
         self.at += 1
-        value = self.peek()
         if value.kind != "string":
             raise self.objection(value, "a string")
         self.at += 1
