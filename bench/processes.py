@@ -2,7 +2,7 @@
 
 All of them may use both cores; so do PostgreSQL and the clients, who take their part of the second core from a single
 web process already. Beside it, without a goal: one of each confined to one core with PostgreSQL and the clients, as it
-tells apart whether processes get in each other's way.
+tells apart whether processes get in each other's way; and what the two cores give to processes that share nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from bench import clients, policies, scale
+from bench import clients, cores, policies, scale
 from bench.clocks import median
 from bench.installation import ROOT, Installation, installation, postgresql
 from bench.table import Result
@@ -29,11 +29,13 @@ def measure(*, tiny: bool = False) -> list[Result]:
         places = policies.make_groups(groups)
         policies.write(scale.in_half(places, keys))
         ids = policies.make_targets(targets, places)
-        cores = sorted(os.sched_getaffinity(0))[:2]
+        both = sorted(os.sched_getaffinity(0))[:2]
         ways: dict[tuple[int, int], list[float]] = {(1, 1): [], (2, 2): [], (1, 2): []}  # processes, cores
+        worth: list[float] = []
         for _ in range(turns):
+            worth.append(cores.worth_of_two(seconds / 4))
             for (processes, given), rates in ways.items():
-                with confined(cores[:given]):
+                with confined(both[:given]):
                     rates.append(_rate(here, processes, ids, seconds))
     one, two, alone = ways.values()
     what = f"answers/s to effective, {CLIENTS} clients and PostgreSQL on the same cores; median of {turns}"
@@ -50,6 +52,12 @@ def measure(*, tiny: bool = False) -> list[Result]:
             "two web and two worker processes on two cores beside one of each on one",
             f"{median(two):.0f} beside {median(one):.0f} {what}",
             median(more / less for less, more in zip(one, two, strict=True)),
+            " ×",
+        ),
+        Result(
+            "what these two cores give to two processes that share nothing, beside one",
+            f"each computes and nothing else; {', '.join(f'{ratio:.2f}' for ratio in worth)} in {turns} turns",
+            median(worth),
             " ×",
         ),
     ]
