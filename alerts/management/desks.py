@@ -42,6 +42,7 @@ class Desk:
     job: Future[bool] | None = None
     looked_after: Future[bool] | None = None
     tried: Due | None = None
+    tried_in: Survey | None = None
     not_before: float = 0.0
     pause: float = 0.0
     reconciled: float = field(default=float("-inf"))
@@ -61,18 +62,24 @@ class Desk:
         """Whether a job has ended badly since the last survey."""
         return not self.busy and self.job is not self.looked_after and not self.went_well
 
-    def has_done(self, need: Due) -> bool:
-        """Whether what was due at the last survey is done since. A later survey knows better."""
-        return need == self.tried and self.job is not self.looked_after and self.went_well
+    def has_done(self, need: Due, survey: Survey) -> bool:
+        """Whether what was due at the last survey is done since. A survey after its end knows better.
+
+        What is asked for by hand may be asked for again while it is done, and looks the same: there only a job that was
+        begun after that survey counts.
+        """
+        by_hand = need.why in ("pending", "pin")
+        done = need == self.tried and self.job is not self.looked_after and self.went_well
+        return done and (not by_hand or self.tried_in is survey)
 
     def may_try(self, need: Due, now: float) -> bool:
         return need != self.tried or now >= self.not_before
 
-    def note(self, need: Due, now: float) -> None:
+    def note(self, need: Due, now: float, survey: Survey) -> None:
         """The same need again means that the last try changed nothing: less and less often."""
         first, most = NO_PROGRESS
         self.pause = min(most, max(first, self.pause * 2)) if need == self.tried else first
-        self.tried, self.not_before = need, now + self.pause
+        self.tried, self.tried_in, self.not_before = need, survey, now + self.pause
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,10 @@ class Look:
             return False
         if self.all_busy(desks) and glance[0] == self.glance[0]:
             return True
-        in_hand = all(desks[need.server].busy or desks[need.server].has_done(need) for need in self.found.due)
-        return glance == self.glance and in_hand and not any(desk.left_something for desk in desks.values())
+        if glance != self.glance or any(desk.left_something for desk in desks.values()):
+            return False
+        at_hand = ((need, desks.get(need.server)) for need in self.found.due)
+        return all(desk is not None and (desk.busy or desk.has_done(need, self.found)) for need, desk in at_hand)
 
     def all_busy(self, desks: Mapping[str, Desk]) -> bool:
         return bool(self.found.servers) and all(name in desks and desks[name].busy for name in self.found.servers)

@@ -82,6 +82,8 @@ class Worker:
 
     def _rest(self, delay: float) -> bool:
         """Waits for the next look; whether there shall be none."""
+        if self._stopping.is_set():
+            return True
         if self._last is not None and self._last.all_busy(self._desks):
             self._stirred.wait(max(delay, ALL_BUSY))
             return self._stopping.is_set()
@@ -89,12 +91,13 @@ class Worker:
 
     def step(self, now: float) -> None:
         """One look at all servers, and what follows from it."""
+        self._stirred.clear()
         found = self._survey(now)
         for gone in self._desks.keys() - {*found.servers, HOUSE}:
             if not self._desks[gone].busy:
                 del self._desks[gone]
         free = [need for need in found.due if not self._desk(need.server).busy]
-        open_needs = [need for need in free if not self._desk(need.server).has_done(need)]
+        open_needs = [need for need in free if not self._desk(need.server).has_done(need, found)]
         ready = [need for need in open_needs if self._desk(need.server).may_try(need, now)]
         edited = [need for need in ready if need.why == "policy"]
         if not edited or self._burst.settled(found.revision, now):
@@ -102,7 +105,7 @@ class Worker:
         else:
             ready = [need for need in ready if need.why != "policy"]
         for need in ready:
-            self._desk(need.server).note(need, now)
+            self._desk(need.server).note(need, now, found)
             self._start(need.server, partial(deploy, need.why, server=need.server))
         self._look_around(found, now)
         self._keep_house(now)
@@ -110,7 +113,6 @@ class Worker:
     def _survey(self, now: float) -> Survey:
         """All servers as they are now, or as they were some seconds ago when nothing suggests a change."""
         # Before they are looked at: what moves meanwhile is seen to have moved the next time.
-        self._stirred.clear()
         seen, ended = glance(), [desk for desk in self._desks.values() if not desk.busy]
         if self._last is None or not self._last.holds(now, seen, self._desks):
             self._last = Look(survey(), now, seen)

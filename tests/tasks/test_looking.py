@@ -159,3 +159,47 @@ def test_a_job_that_went_well_leaves_nothing_to_look_for(monkeypatch: pytest.Mon
     worker.step(10.0)
     assert len(surveys) == 1
     assert len(jobs) == 2, "it was not so"
+
+
+def test_a_server_that_is_made_in_the_middle_of_a_look_is_delivered_to(
+    monkeypatch: pytest.MonkeyPatch, surveys: list[float]
+) -> None:
+    worker = idle_worker(2)
+    monkeypatch.setattr(worker, "_is_stale", lambda age, ours: True)
+    started: list[str] = []
+    monkeypatch.setattr(worker, "_start", lambda server, job: started.append(server))
+    look_around = worker._look_around
+
+    def after_it_was_made(found: Any, now: float) -> None:
+        PrometheusServer.objects.create(name="new", url="http://new.example:9090")
+        PolicyState.objects.update(revision=PolicyState.current() + 1)
+        worker._next_reconcile = float("-inf")
+        look_around(found, now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_look_around", after_it_was_made)
+        worker.step(1.0)
+    assert worker._last is not None
+    assert "new" in {need.server for need in worker._last.found.due}
+    for now in (1.2, 1.6):
+        worker.step(now)
+    assert "new" in started
+
+
+def test_what_is_asked_for_while_the_same_is_done_is_done_again(
+    monkeypatch: pytest.MonkeyPatch, surveys: list[float]
+) -> None:
+    worker = idle_worker(2)
+    started: list[str] = []
+    monkeypatch.setattr(worker, "_start", lambda server, _: started.append(server) or job_of(worker, server))
+    first = Release.objects.create(server="prom-00", revision=0)
+    worker.step(1.0)
+    Release.objects.filter(pk=first.pk).update(state="staged")  # by its job
+    Release.objects.create(server="prom-00", revision=0)
+    worker.step(1.2)
+    job = worker._desk("prom-00").job
+    assert job is not None
+    job.set_result(True)
+    for now in (1.4, 1.6):
+        worker.step(now)
+    assert started == ["prom-00", "prom-00"]
