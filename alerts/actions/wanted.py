@@ -96,12 +96,15 @@ def wanted(
 
 def _at_one_moment(server: str, known: tuple[ServerSpec, int] | None) -> tuple[ServerSpec, CurrentPolicy]:
     """A server, and the policy when it was like that: an edit of its selector is a revision, too."""
+    spec, revision = known or servers.spec_at_revision(server)
     while True:
-        spec, revision = known or servers.spec_at_revision(server)
         current = policy.current(spec.layout, revision=revision)
         if current.revision == revision:
             return spec, current
-        known = None
+        before = spec  # edits came meanwhile: perhaps none of this server
+        spec, revision = servers.spec_at_revision(server)
+        if spec == before:
+            return spec, current
 
 
 def _rendered_set(

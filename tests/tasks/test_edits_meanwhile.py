@@ -22,7 +22,7 @@ from alerts.actions import (
     wanted,
 )
 from alerts.actions.deploy import deploy
-from alerts.models import Namespace, PrometheusServer, Release, ServerState
+from alerts.models import Namespace, PolicyState, PrometheusServer, Release, ServerState
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -85,6 +85,22 @@ def test_a_set_never_stands_for_a_revision_whose_selector_or_layout_it_does_not_
     just_before(monkeypatch, policy, "current", lambda: prometheus_servers.update(one.pk, edit))
     found = wanted.wanted(server="one")
     assert (found.revision, found.content_hash) == (policy.current().revision, wanted.wanted(server="one").content_hash)
+
+
+def test_edits_that_keep_coming_hold_nobody_up(one: PrometheusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that was compiled is used, though there is a newer one by then."""
+    compiled: list[int] = []
+    current = policy.current
+
+    def while_somebody_edits(*given: Any, **named: Any) -> Any:
+        PolicyState.objects.update(revision=PolicyState.current() + 1)
+        found = current(*given, **named)
+        compiled.append(found.revision)
+        PolicyState.objects.update(revision=PolicyState.current() + 1)
+        return found
+
+    monkeypatch.setattr(policy, "current", while_somebody_edits)
+    assert [wanted.wanted(server="one").revision] == compiled
 
 
 @pytest.mark.parametrize("back", ["enabled", "restored"])
