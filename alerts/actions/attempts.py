@@ -63,33 +63,34 @@ class Attempt:
         """Into the server's directory; the release and the server's state tell how it went."""
         in_place = self.state.loaded_release.manifest if self.state.loaded_release else None
         for _ in range(MOST_ROUNDS):
-            releases.describe(self.release, self.wanted, self.state)
+            releases.describe(self.release, self.wanted, self.state, self.lease.guard)
             fallback = partial(releases.last_good, self.state)
             delivery = Delivery(self.spec, self.wanted, self.release, self.lease, fallback, in_place, check_all)
             try:
-                read_back = delivery.run()
+                read_back = self._run(delivery)
             except Undelivered as undelivered:
-                self._note_drift(delivery)
                 if not self._leave_out(undelivered.refusals, undelivered.problems):
                     self._fail(undelivered.state, undelivered.problems)
                     return
                 in_place = None  # how the disk differs from it is told already
                 check_all = check_all or self._drifted
             else:
-                self._note_drift(delivery)
                 self._succeed(delivery, read_back)
                 return
         self._fail(State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
 
-    def _note_drift(self, delivery: Delivery) -> None:
-        if delivery.drift:
-            self._drifted = True
-            telemetry.note_drift(self.spec.name, on_disk=len(delivery.drift))
+    def _run(self, delivery: Delivery) -> bool:
+        try:
+            return delivery.run()
+        finally:  # it may be mended already, so that nobody finds it again
+            if delivery.drift:
+                self._drifted = True
+                telemetry.note_drift(self.spec.name, on_disk=len(delivery.drift))
 
     def offer(self, refused: list[Refusal]) -> None:
         """To the server's agent, once promtool here finds nothing wrong either. ``refused``: what it said of this."""
         for _ in range(MOST_ROUNDS):
-            releases.describe(self.release, self.wanted, self.state)
+            releases.describe(self.release, self.wanted, self.state, self.lease.guard)
             try:
                 refusals = refused or self._judged()
             except PromtoolError as error:

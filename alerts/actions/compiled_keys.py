@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import orjson
 from django.db import connection, transaction
@@ -15,13 +16,14 @@ from alerts.domain.compiled import KeyPlan
 from alerts.domain.layers import KeyId
 from alerts.models import CompiledKey, Release
 
+_lock = threading.Lock()
 _remembered: dict[str, dict[KeyId, KeyPlan]] = {}
 """By server: the plans that this process knows to be written down."""
 
-ROWS_AT_ONCE = 200
+ROWS_AT_ONCE = 150
 FEW = 200
-"""Keys of one change whose texts are kept for the next server: after a first deploy that would be all of the policy."""
-_texts: WeakKeyDictionary[KeyPlan, str] = WeakKeyDictionary()
+_texts: OrderedDict[KeyPlan, str] = OrderedDict()
+"""Of the last few plans: what changed for one server has changed for the next one, too."""
 
 
 def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], object]) -> None:
@@ -44,7 +46,7 @@ def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], o
         alike = {key_id for key_id, plan in fresh.items() if not known or _is_as_before(plan, known.get(key_id))}
         stored = stored_keys(release.server, alike) if alike else {}
         for (kind, key), plan in fresh.items():
-            text = _text(plan, keep=len(fresh) <= FEW)
+            text = _text(plan)
             there = stored.get((kind, key))
             if there is None or there.payload != orjson.loads(text):
                 rows.append((release.server, kind, key, release.pk, text))
@@ -59,12 +61,14 @@ def _is_as_before(plan: KeyPlan, former: KeyPlan | None) -> bool:
     return former is None or former.rules == plan.rules
 
 
-def _text(plan: KeyPlan, *, keep: bool) -> str:
+def _text(plan: KeyPlan) -> str:
     text = _texts.get(plan)
     if text is None:
         text = orjson.dumps([compiled_json.to_json(rule) for rule in plan.rules]).decode()
-        if keep:
+        with _lock:
             _texts[plan] = text
+            while len(_texts) > FEW:
+                _texts.popitem(last=False)
     return text
 
 

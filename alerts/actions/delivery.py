@@ -62,7 +62,7 @@ class Delivery:
     def __post_init__(self) -> None:
         self.store = rule_store(self.spec)
         self.server = prometheus(self.spec)
-        self.drift: tuple[Drift, ...] = ()
+        self.drift: list[Drift] = []
 
     def run(self) -> bool:
         """All steps; whether it was read back. Raises Undelivered with the state the release ends in, or LeaseLost."""

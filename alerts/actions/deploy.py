@@ -98,9 +98,10 @@ def deploy_and_wait(trigger: str, *, server: str = DEFAULT_SERVER, timeout: floa
 
 
 def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
+    begun = releases.begun(lease.server)
+    # After what was asked for: its answer holds what was written before. Who moves the server takes the lease away.
     state = releases.state_of(lease.server)
-    pending = releases.take_up(state)
-    # After what was asked for: the answer holds what was written before. Who moves the server takes the lease away.
+    pending = releases.take_up(begun, state)
     spec, revision = servers.spec_at_revision(lease.server)
     if not spec.enabled:
         return Outcome(state.loaded_release)
@@ -109,7 +110,6 @@ def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
     wanted_set = _wanted(spec, revision, state)
     reach("render.after")
     compile_seconds = round(time.perf_counter() - start, 4)
-    lease.confirm()  # who slept while compiling writes nothing from here on
     if spec.delivery == "agent":
         if (offered := bundles.standing(state, wanted_set, lease.guard)) is not None:
             releases.answer_pending(pending, wanted_set)

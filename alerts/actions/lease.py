@@ -90,9 +90,11 @@ class Lease:
         """Inside a transaction: nobody takes the lease before it ends; LeaseLost when somebody has."""
         if not connection.in_atomic_block:
             raise transaction.TransactionManagementError("a lease is guarded inside a transaction")
+        asked = self._asked = time.monotonic()
         with connection.cursor() as cursor:  # asked at every step: by itself it is much cheaper than as a query set
             cursor.execute(*self._guard())
             self._require(cursor.fetchone() is not None)
+        self._confirmed = asked
 
     def update(self, rows: QuerySet[Any], **values: Any) -> None:
         """Writes to these rows, of which there are some, in one statement that is guarded by itself."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Max, Subquery
+from django.db import transaction
+from django.db.models import Max, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -104,14 +106,21 @@ def answer_pending(pending: Release | None, wanted: WantedSet) -> None:
         pending.save()
 
 
-def take_up(state: ServerState) -> Release | None:
-    """The release somebody waits for, if any; older requests are answered by the same one.
+def begun(server: str) -> list[Release]:
+    """What was asked for or begun and has not ended, the newest first."""
+    return list(_unfinished(server).filter(state__in=(State.PENDING, *UNFINISHED)).order_by("-pk"))
+
+
+def _unfinished(server: str) -> QuerySet[Release]:
+    return Release.objects.filter(server=server, finished_at__isnull=True)
+
+
+def take_up(begun: list[Release], state: ServerState) -> Release | None:
+    """Of what was begun the release somebody waits for, if any; older requests are answered by the same one.
 
     Whoever was at others died in the middle; what they left is found out from disk and Prometheus. What an agent is at
     is not abandoned.
     """
-    rows = Release.objects.filter(server=state.name, finished_at__isnull=True)
-    begun = list(rows.filter(state__in=(State.PENDING, *UNFINISHED)).order_by("-pk"))
     in_force = (state.loaded_release_id, state.offered_release_id)
     pending = [release for release in begun if release.state == State.PENDING]
     left = [release.pk for release in begun if release.state != State.PENDING and release.pk not in in_force]
@@ -119,7 +128,8 @@ def take_up(state: ServerState) -> Release | None:
     if left:
         interrupted = {"code": "interrupted", "message": "the process died in the middle; another one took over"}
         # Still unfinished, that is: an agent may have reported meanwhile.
-        rows.filter(pk__in=left).update(state=State.SUPERSEDED, finished_at=now, errors=[interrupted])
+        rows = _unfinished(state.name).filter(pk__in=left)
+        rows.update(state=State.SUPERSEDED, finished_at=now, errors=[interrupted])
     for release in pending[1:]:
         release.state, release.finished_at = State.SUPERSEDED, now
         release.save()
@@ -137,8 +147,11 @@ def reusable_failure(state: ServerState, wanted: WantedSet) -> Release | None:
     return last if same else None
 
 
-def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
-    """What the release holds and changes; stores it with the bytes of its files."""
+def describe(release: Release, wanted: WantedSet, state: ServerState, guard: Callable[[], object]) -> None:
+    """What the release holds and changes; stores it with the bytes of its files.
+
+    ``guard`` raises when somebody else writes to this server now: who slept while compiling changes nothing after that.
+    """
     before = state.loaded_release.manifest if state.loaded_release else {}
     release.revision = wanted.revision
     release.committed_at = wanted.current.loaded.commit.at if wanted.current else None
@@ -151,7 +164,9 @@ def describe(release: Release, wanted: WantedSet, state: ServerState) -> None:
     release.last_good = last_good_json(wanted)
     release.state = State.PENDING
     release.finished_at = None
-    release.save()
+    with transaction.atomic():
+        guard()
+        release.save()
     keep_contents(wanted, before.values())
 
 

@@ -74,18 +74,16 @@ class DirectoryDelivery:
 
     def __post_init__(self) -> None:
         self.previous: str | None = None
-        self.drift: tuple[Drift, ...] = ()
+        self.drift: list[Drift] = []
 
     def stage(self, bundle: Bundle) -> StagedRelease:
         self.journal.before("stage")
         self.bundle = bundle
         with timed(self.journal, "stage"), _store_errors():
             self.previous = self.store.current()
-            self.staged = self.store.stage(bundle.contents, self.fence, bundle.manifest, self.in_place)
-        self.drift = self.staged.drift
-        self.check_all = self.check_all or bool(self.drift)
-        for found in self.drift:
-            self.journal.warn(drift_problem(found))
+            self.staged = self.store.stage(
+                bundle.contents, self.fence, bundle.manifest, in_place=self.in_place, found=self._note
+            )
         self.journal.entered("staged")
         return self.staged
 
@@ -149,6 +147,11 @@ class DirectoryDelivery:
 
     def look(self, bundle: Bundle) -> Seen:
         return look(self.store, self.prometheus, bundle, self.rule_dir, in_parts=self.in_parts)
+
+    def _note(self, drift: Drift) -> None:
+        self.drift.append(drift)
+        self.check_all = True
+        self.journal.warn(drift_problem(drift))
 
     def _compare(self, bundle: Bundle, changed: Collection[str] | None = None) -> list[Mismatch]:
         return compared(self.prometheus, bundle, self.rule_dir, changed, in_parts=self.in_parts)[0]

@@ -23,7 +23,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,6 @@ class StagedRelease:
     """A whole set on disk, not necessarily the current one.
 
     ``changed`` are the files that promtool has to look at: those which the current set does not hold just so.
-    ``drift``: how the disk was found to differ from what should have been in place; all of it is mended once this set
-    is current.
     """
 
     content_hash: str
@@ -65,7 +63,6 @@ class StagedRelease:
     removed: tuple[str, ...] = ()
     healed: tuple[Drift, ...] = ()
     created: bool = True
-    drift: tuple[Drift, ...] = ()
 
 
 class ReleaseStore:
@@ -119,13 +116,15 @@ class ReleaseStore:
         files: Mapping[str, bytes],
         fence: int | None = None,
         manifest: Manifest | None = None,
+        *,
         in_place: Manifest | None = None,
+        found: Callable[[Drift], object] = lambda _: None,
     ) -> StagedRelease:
         """Put a whole set on disk under its content hash, beside the current one.
 
         A set that is already there is verified, and healed file by file where it was damaged. ``manifest``: of these
         files, where it is known; the set is hashed on disk before it becomes the current one. ``in_place``: the set
-        that should be current now, to be told how the disk differs from it: it is looked through anyhow.
+        that should be current now; ``found`` is told how the disk differs from it before any file is mended or written.
         """
         if manifest is None:
             manifest = manifest_of(files)
@@ -139,12 +138,9 @@ class ReleaseStore:
             active = self.current()
             healed = self._reopen(self.path_of(active)) if active else []
             base = release_files.scan(self.path_of(active)) if active else {}
-            drift: list[Drift] = []
-            if in_place is not None and active == content_hash(in_place):
-                differing = release_files.differences(base, in_place, self.file_mode)
-                drift = [*self._link_drift(active), *reopened, *healed, *differing]
-            elif in_place is not None:
-                drift = [*reopened, *self.drift(in_place)]
+            if in_place is not None:
+                for drift in (*reopened, *self._differing(in_place, active, base, healed)):
+                    found(drift)
             created = not self._is_directory(path)
             if created:
                 release_files.remove(path)
@@ -155,7 +151,7 @@ class ReleaseStore:
             reach("stage.after")
         changed = tuple(name for name in manifest if name not in base or base[name].sha256 != manifest[name])
         removed = tuple(sorted(base.keys() - manifest.keys()))
-        return StagedRelease(content, path, manifest, changed, removed, tuple(healed), created, tuple(drift))
+        return StagedRelease(content, path, manifest, changed, removed, tuple(healed), created)
 
     def activate(self, content: str, fence: int | None = None) -> bool:
         """Make a staged set the current one; False when it was already. Refuses one that is not whole."""
@@ -201,6 +197,15 @@ class ReleaseStore:
             return self._link_drift(content_hash(manifest)) + self.verify(manifest)
         except OSError as error:  # a mount that went stale, a directory nobody may enter
             return [Drift("current", "unreadable", f"cannot be read: {error.strerror}")]
+
+    def _differing(
+        self, in_place: Manifest, active: str | None, base: Mapping[str, release_files.Found], mended: list[Drift]
+    ) -> list[Drift]:
+        """As ``drift``, for who has looked through the ``active`` set, and ``mended`` the mode of its directory."""
+        if active != content_hash(in_place):
+            return self.drift(in_place)
+        modes = [*self._mode_drift(self.releases_dir), *mended]  # that of somebody else's directory cannot be mended
+        return [*self._link_drift(active), *modes, *release_files.differences(base, in_place, self.file_mode)]
 
     def discard(self, content: str, fence: int | None = None) -> bool:
         """Remove one set, unless it is current."""

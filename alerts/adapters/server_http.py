@@ -120,18 +120,20 @@ class ServerHttp:
         try:
             # Asked before anything goes out: what cannot be shown is no reason to ask.
             headers = {**HEADERS, **self._own_headers, **self.credentials.headers()}
-            if form is not None:
-                headers["Content-Type"] = "application/x-www-form-urlencoded"
             pool = self._pool()
         except CredentialsMissing as error:
             raise CredentialsUnusable(f"{self.name} cannot be asked: {error}") from error
-        except (HTTPError, ValueError) as error:
-            raise BadAnswer(f"{self.name} is no address of a server: {_cause(error)}") from error
+        except (HTTPError, ValueError):  # whose words would repeat a password in it
+            raise BadAnswer(f"{self.name} is no address of a server") from None
+        body = None
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = urlencode(form, errors="replace")
         try:
             answer = pool.urlopen(
                 method,
                 (self._parts.path or "") + path,
-                body=urlencode(form) if form is not None else None,
+                body=body,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=min(self.timeout, patience), read=patience),
                 retries=False,

@@ -65,7 +65,7 @@ Chain = tuple[int, ...]
 """Indexes into a plan's layers, strongest first: the layers in force at a position."""
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
+@dataclass(slots=True, eq=False)
 class KeyPlan:
     """The compile of one key: its layers (strongest first), the division of positions, and the rules.
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from alerts.actions import rules, telemetry
+import pytest
+from django.db import OperationalError
+
+from alerts.actions import delivery, rules, telemetry
 from alerts.actions.deploy import deploy
 from alerts.actions.reconcile import reconcile
+from alerts.adapters.release_store import ReleaseStore, StoreError
 from alerts.models import Release
 from tests.delivery.conftest import delivered
 from tests.servers.prometheus import PrometheusServer
@@ -73,3 +78,66 @@ def test_drift_in_what_is_loaded_is_counted_and_its_healing(
     assert counted(telemetry.DRIFT_FOUND, server="default", where="loaded") >= 1
     assert counted(telemetry.DRIFT_FOUND, server="default", where="disk") == 0
     assert counted(telemetry.DRIFT_HEALED, server="default") == 1
+
+
+def damage(rule_dir: Path) -> None:
+    file = next((rule_dir / "current").glob("*.yml"))
+    file.chmod(0o644)
+    file.write_text("groups: []\n")
+
+
+def test_drift_is_counted_and_told_when_the_disk_then_says_no(
+    deployed: Release,
+    rule_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Committing,
+) -> None:
+    damage(rule_dir)
+    rules.create({"name": "Up", "query_template": "up == 1"})
+
+    def full(*_: Any) -> None:
+        raise StoreError("full", "no room")
+
+    monkeypatch.setattr(ReleaseStore, "_write", full)
+    with django_capture_on_commit_callbacks(execute=True):
+        release = deploy("test").release
+    assert release is not None
+    assert release.state == "failed"
+    assert [warning["code"] for warning in release.warnings] == ["drift_on_disk"]
+    assert counted(telemetry.DRIFT_FOUND, server="default", where="disk") == 1
+
+
+def test_drift_that_is_mended_by_who_is_interrupted_then_is_counted(
+    deployed: Release,
+    rule_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Committing,
+) -> None:
+    damage(rule_dir)
+
+    def away(*_: Any) -> None:
+        raise OperationalError("the database went away")
+
+    with monkeypatch.context() as patch, django_capture_on_commit_callbacks(execute=True):
+        patch.setattr(delivery.ReleaseJournal, "entered", away)
+        with pytest.raises(OperationalError):
+            deploy("test")
+    assert counted(telemetry.DRIFT_FOUND, server="default", where="disk") == 1
+
+
+def test_a_mode_that_cannot_be_mended_is_told_each_time(
+    deployed: Release, rule_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is somebody else's directory."""
+    (rule_dir / "releases").chmod(0o775)
+    chmod = os.chmod
+
+    def refuse(path: Any, *given: Any, **named: Any) -> None:
+        if Path(path) == rule_dir / "releases":
+            raise PermissionError(1, "Operation not permitted", str(path))
+        chmod(path, *given, **named)
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    release = deploy("test").release
+    assert release is not None
+    assert [(warning["code"], warning["kind"]) for warning in release.warnings] == [("drift_on_disk", "mode")]
