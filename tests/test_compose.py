@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,8 @@ def test_init_and_web_run_as_they_are_written(inside, run_process, tmp_path):
 def healthy(service, environment, tmp_path):
     kind, *probe = outside(SERVICES[service]["healthcheck"]["test"], tmp_path)
     assert kind == "CMD"
+    probe = [word.replace("$$", "$") for word in probe]
+    environment = environment | {"HOSTNAME": socket.gethostname()}  # as in a container
     return subprocess.run(probe, cwd=ROOT, env=environment, capture_output=True).returncode == 0
 
 

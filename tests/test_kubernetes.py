@@ -292,3 +292,27 @@ def test_prometheus_answers_its_probes(start_prometheus: Callable[..., Prometheu
     server = start_prometheus()
     for key in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert requests.get(server.url + container[key]["httpGet"]["path"], timeout=10).ok
+
+
+SETTINGS = OBJECTS["ConfigMap/settings"]["data"]
+
+
+@pytest.mark.parametrize(
+    "container",
+    [one for one in CONTAINERS.values() if one.get("envFrom")],
+    ids=[name for name, one in CONTAINERS.items() if one.get("envFrom")],
+)
+def test_the_rule_directory_can_be_written_where_nothing_else_can(container: dict[str, Any]) -> None:
+    """Else every command ends with alerts.E012, that of the migration first."""
+    writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    rule_dir = SETTINGS["PROMETHEUS_RULE_DIR"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert any(rule_dir == place or rule_dir.startswith(place + "/") for place in writable)
+
+
+def test_each_container_beside_prometheus_sees_its_own_token_alone() -> None:
+    pod = PODS["StatefulSet/prometheus"]["spec"]
+    secrets = {one["name"]: one["secret"]["items"] for one in pod["volumes"] if "secret" in one}
+    for container in pod["containers"]:
+        seen = [key["key"] for mount in container["volumeMounts"] for key in secrets.get(mount["name"], ())]
+        assert seen == ["agent" if container["name"] == "agent" else "discovery"]
