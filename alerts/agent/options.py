@@ -83,6 +83,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     for option in ("interval", "heartbeat", "timeout"):
         if not 0 < getattr(given, option) <= 3600:
             parser.error(f"--{option} is between 0 and 3600 seconds")
+    if given.promtool and shutil.which(given.promtool) is None:  # without a judge by mistake: better not at all
+        parser.error(f"--promtool (PROMTOOL_PATH) {given.promtool} is not a program that can be run")
     values = dict(vars(given))
     values["access"] = _access(values, parser)
     for option in ("server", "prometheus"):

@@ -70,6 +70,7 @@ def test_codes_of_the_guide_are_those_of_the_code():
         ([*NEEDED, "--wait", "61"], "--wait is between 0 and 60"),
         ([*NEEDED, "--interval", "0"], "--interval is between"),
         ([*NEEDED, "--interval", "nan"], "--interval is between"),
+        ([*NEEDED, "--promtool", "/no/promtool"], "/no/promtool is not a program that can be run"),
         ([*NEEDED, "--tokenfile", "x"], "unrecognized"),
     ],
 )

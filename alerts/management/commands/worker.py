@@ -4,9 +4,13 @@ import signal
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from alerts.management.policy_command import PolicyCommand
 from alerts.management.worker import PARALLEL, POLL, RECONCILE_EVERY, Worker
 from config_server.database import without_pool
+
+LONGEST = 86_400
 
 
 class Command(PolicyCommand):
@@ -20,6 +24,11 @@ class Command(PolicyCommand):
         parser.add_argument("--poll", type=float, default=POLL, help="seconds between looks at the database")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["parallel"] < 1:
+            raise CommandError("--parallel is at least 1")
+        for name in ("reconcile_every", "poll"):
+            if not 0 < options[name] <= LONGEST:
+                raise CommandError(f"--{name.replace('_', '-')} is more than 0 and at most {LONGEST} seconds")
         without_pool()
         worker = Worker(reconcile_every=options["reconcile_every"], parallel=options["parallel"], poll=options["poll"])
         for number in (signal.SIGTERM, signal.SIGINT):
