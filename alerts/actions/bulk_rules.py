@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db.models import CharField, Value
 from django.db.models.functions import Cast, Concat
@@ -118,10 +118,13 @@ def write_all(
         return _write_all(items, faults or {}, dry_run)
 
 
+def refuse_too_many(count: int) -> NoReturn:
+    raise InvalidPolicy(Finding("too_many", f"has {count:,} rules, at most {MOST_RULES:,} are allowed", "/rules"))
+
+
 def _write_all(items: Sequence[Item], faults: Mapping[int, Sequence[Finding]], dry_run: bool) -> Outcome:
     if len(items) > MOST_RULES:
-        message = f"has {len(items)} rules, at most {MOST_RULES:,} are allowed"
-        raise InvalidPolicy(Finding("too_many", message, "/rules"))
+        refuse_too_many(len(items))
     objections = _Objections()
     for place, findings in faults.items():
         objections.add(place, *findings)
