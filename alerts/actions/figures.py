@@ -122,7 +122,7 @@ def _servers() -> Iterator[Figure]:
     )
     yield each(
         "in_sync",
-        "Whether the server is known to hold the policy's revision: read back, not pinned, its agent not silent.",
+        "Whether the server is known to hold the policy's revision: read back, not pinned, seen of late.",
         lambda one: one.standing.in_sync,
     )
     yield each(
@@ -132,6 +132,17 @@ def _servers() -> Iterator[Figure]:
     )
     yield each(
         "pinned", "Whether the server is pinned to an old release.", lambda one: one.state.pinned_release_id is not None
+    )
+    ours = [one for one in watched if one.row.delivery == "directory"]  # others are their agents' to look at
+    yield gauge(
+        "reachable",
+        "Whether the server answered when it was looked at last, of late.",
+        {one.row.name: float(one.standing.reason not in ("unreachable", "unwatched")) for one in ours},
+    )
+    yield gauge(
+        "checked_seconds",
+        "Since a worker looked at the server last, on disk and loaded.",
+        {one.row.name: age(one.state.checked_at, now) for one in ours if one.state.checked_at is not None},
     )
     yield each("delivery_failures", "Failed deliveries in a row; 0 after a success.", lambda one: one.state.failures)
     yield each("lease_held", "Whether a process is delivering to the server.", lambda one: _is_held(one.state, now))

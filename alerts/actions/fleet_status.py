@@ -19,8 +19,12 @@ from alerts.models import PolicyState, PrometheusServer, ServerState
 AGENT_SILENT_AFTER = timedelta(minutes=3)
 """An agent asks at least once a minute: it waits no longer for an answer, nor between two tries."""
 
-Reason = Literal["", "disabled", "failed", "never_seen", "silent", "pinned", "nothing", "behind", "ahead", "unverified"]
-TONES: Mapping[Reason, str] = {"": "good", "failed": "bad", "never_seen": "bad", "silent": "bad"}
+UNWATCHED_AFTER = timedelta(minutes=15)
+"""A worker, or beat, sees to it that each server is looked at every half minute, or as often as it is told."""
+
+Unknown = Literal["", "never_seen", "silent", "unwatched", "unreachable"]
+Reason = Literal[Unknown, "disabled", "failed", "pinned", "nothing", "behind", "ahead", "unverified"]
+BAD: frozenset[Reason] = frozenset(("failed", "never_seen", "silent", "unwatched", "unreachable"))
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Standing:
 
     @property
     def tone(self) -> str:
-        return TONES.get(self.reason, "warning")
+        return "good" if self.in_sync else "bad" if self.reason in BAD else "warning"
 
     @property
     def why(self) -> str:
@@ -53,6 +57,8 @@ class Standing:
             "failed": f"The last delivery failed: {error.get('message', error.get('code', ''))}",
             "never_seen": "Its agent was never seen.",
             "silent": "Its agent has not been seen for a while: what it holds now is not known.",
+            "unwatched": "Nobody has looked at it for a while (does a worker run?): what it holds now is not known.",
+            "unreachable": f"It could not be asked what it holds now: {self.unreachable}",
             "pinned": f"It is pinned to release {self.state.pinned_release_id}.",
             "nothing": "Nothing was delivered to it yet.",
             "behind": "A change is on its way.",
@@ -75,9 +81,7 @@ class Standing:
     @property
     def unreachable(self) -> str:
         """Why it could not be asked when somebody looked last; what it holds is what is known from before."""
-        release = self.state.loaded_release
-        found = [warning for warning in (release.warnings if release else []) if warning.get("code") == UNREACHABLE]
-        return str(found[0].get("message", "")) if found else ""
+        return _unreachable(self.state)
 
     def shown(self) -> dict[str, Any]:
         """As the API shows it."""
@@ -115,21 +119,37 @@ def standings(servers: Iterable[tuple[str, str, bool]], revision: int | None = N
 
 
 def standing_of(state: ServerState, revision: int, delivery: str, enabled: bool, now: datetime) -> Standing:
-    is_agents = delivery == PrometheusServer.Delivery.AGENT
-    seen = state.agent_seen_at if is_agents else None
-    silent_since = seen if seen is not None and seen < now - AGENT_SILENT_AFTER else None
-    reason = _reason(state, revision, enabled, is_agents and seen is None, silent_since is not None)
-    return Standing(revision, state, reason, silent_since)
+    silent_since = None
+    if delivery == PrometheusServer.Delivery.AGENT:
+        seen = state.agent_seen_at
+        silent_since = seen if seen is not None and seen < now - AGENT_SILENT_AFTER else None
+        unknown: Unknown = "never_seen" if seen is None else "silent" if silent_since is not None else ""
+    else:
+        unknown = _unknown(state, now)
+    return Standing(revision, state, _reason(state, revision, enabled, unknown), silent_since)
 
 
-def _reason(state: ServerState, revision: int, enabled: bool, is_unseen: bool, is_silent: bool) -> Reason:
+def _unknown(state: ServerState, now: datetime) -> Unknown:
+    """Why what a server holds that workers look after is not known, if it is not."""
+    if state.checked_at is not None and state.checked_at < now - UNWATCHED_AFTER:
+        return "unwatched"
+    return "unreachable" if _unreachable(state) else ""
+
+
+def _unreachable(state: ServerState) -> str:
+    release = state.loaded_release
+    found = [warning for warning in (release.warnings if release else []) if warning.get("code") == UNREACHABLE]
+    return str(found[0].get("message", "")) if found else ""
+
+
+def _reason(state: ServerState, revision: int, enabled: bool, unknown: Unknown) -> Reason:
     """The weightiest one."""
     if not enabled:
         return "disabled"
     if state.last_error:
         return "failed"
-    if is_unseen or is_silent:
-        return "never_seen" if is_unseen else "silent"
+    if unknown:
+        return unknown
     if state.pinned_release_id is not None:
         return "pinned"
     if state.loaded_release is None:

@@ -14,6 +14,8 @@ WORDS: Mapping[Reason, str] = {
     "failed": "the last delivery failed",
     "never_seen": "its agent was never seen",
     "silent": "its agent is not heard of",
+    "unwatched": "nobody looks at it: is there a worker?",
+    "unreachable": "it cannot be asked",
     "nothing": "nothing delivered yet",
     "behind": "a change is on its way",
     "unverified": "not read back yet",

@@ -11,12 +11,15 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from alerts.actions import fleet_status, targets
+from alerts.actions.delivery import problem
 from alerts.actions.figures import figures
+from alerts.actions.reconcile import UNREACHABLE
 from alerts.models import PolicyState, PrometheusServer, Release, ServerState, Target
 from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
 SILENT = fleet_status.AGENT_SILENT_AFTER
+UNWATCHED = fleet_status.UNWATCHED_AFTER
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
     "all is well": ({}, {}, None),
@@ -26,6 +29,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
     "a failure": ({}, {"last_error": {"code": "x", "message": "no space left"}}, "no space left"),
     "not read back": ({}, {"release": "active"}, "has not been read back"),
     "an agent": ({"delivery": "agent"}, {"seen": SILENT - timedelta(seconds=20)}, None),
+    "looked at of late": ({}, {"checked": UNWATCHED - timedelta(seconds=20)}, None),
+    "nobody looks": ({}, {"checked": UNWATCHED + timedelta(seconds=1)}, "Nobody has looked at it for a while"),
+    "out of reach": (
+        {},
+        {"unreachable": "connection refused"},
+        "what it holds now: connection refused",
+    ),
+    "out of reach of us, with an agent": (
+        {"delivery": "agent"},
+        {"seen": timedelta(seconds=1), "checked": timedelta(days=2), "unreachable": "connection refused"},
+        None,
+    ),
     "a silent agent": ({"delivery": "agent"}, {"seen": SILENT + timedelta(seconds=1)}, "not been seen for a while"),
     "an agent gone for days": ({"delivery": "agent"}, {"seen": timedelta(days=2)}, "what it holds now is not known"),
     "no agent ever": ({"delivery": "agent"}, {}, "Its agent was never seen."),
@@ -42,7 +57,10 @@ def case(request: pytest.FixtureRequest, db: None) -> tuple[str | None, bool]:
     revision = PolicyState.current()
     values = dict(values)
     state = values.pop("release", "verified")
-    release = Release.objects.create(revision=revision, state=state, verified_at=timezone.now())
+    warnings = [problem(UNREACHABLE, words)] if (words := values.pop("unreachable", "")) else []
+    release = Release.objects.create(revision=revision, state=state, verified_at=timezone.now(), warnings=warnings)
+    if checked := values.pop("checked", None):
+        values["checked_at"] = timezone.now() - checked
     values = {"loaded_release": release, "loaded_revision": revision - values.pop("behind", 0), **values}
     values["pinned_release"] = release if values.pop("pinned", False) else None
     if seen := values.pop("seen", None):
