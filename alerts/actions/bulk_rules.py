@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any
 
 from django.db.models import CharField, Value
 from django.db.models.functions import Cast, Concat
@@ -118,13 +118,14 @@ def write_all(
         return _write_all(items, faults or {}, dry_run)
 
 
-def refuse_too_many(count: int) -> NoReturn:
-    raise InvalidPolicy(Finding("too_many", f"has {count:,} rules, at most {MOST_RULES:,} are allowed", "/rules"))
+def check_count(count: int) -> None:
+    """InvalidPolicy for more rules than are written at once; also for who would look at each of them first."""
+    if count > MOST_RULES:
+        raise InvalidPolicy(Finding("too_many", f"has {count:,} rules, at most {MOST_RULES:,} are allowed", "/rules"))
 
 
 def _write_all(items: Sequence[Item], faults: Mapping[int, Sequence[Finding]], dry_run: bool) -> Outcome:
-    if len(items) > MOST_RULES:
-        refuse_too_many(len(items))
+    check_count(len(items))
     objections = _Objections()
     for place, findings in faults.items():
         objections.add(place, *findings)

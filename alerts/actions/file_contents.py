@@ -16,12 +16,9 @@ def keep_contents(wanted: WantedSet, kept: Collection[str] = ()) -> None:
     for start in range(0, len(asked), 500):
         rows = FileContent.objects.filter(sha256__in=asked[start : start + 500])
         known |= set(rows.values_list("sha256", flat=True))
+    missing = {sha256: wanted.contents[by_hash[sha256]] for sha256 in asked if sha256 not in known}
     FileContent.objects.bulk_create(
-        [
-            FileContent(sha256=sha256, content=content, size=len(content))
-            for sha256, content in ((sha256, wanted.contents[by_hash[sha256]]) for sha256 in asked)
-            if sha256 not in known
-        ],
+        [FileContent(sha256=sha256, content=content, size=len(content)) for sha256, content in missing.items()],
         ignore_conflicts=True,
         batch_size=200,
     )

@@ -27,11 +27,11 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
-from alerts.actions.servers import spec_of
+from alerts.actions import servers
 from alerts.adapters import fence
 from alerts.adapters.process_identity import is_gone, myself
 from alerts.adapters.server_spec import ServerSpec
-from alerts.models import PrometheusServer, ServerState
+from alerts.models import ServerState
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +234,7 @@ def take(server: str, known: ServerSpec | None = None) -> Lease | None:
     free |= Q(lease_until__gt=Now() + 2 * duration())
     if _is_abandoned(state.lease_holder):  # killed on this machine: no need to wait for its lease to run out
         free |= Q(lease_holder=state.lease_holder)
-    epoch = max(state.lease_epoch, _seen_by_directory(known or _spec(server))) + 1
+    epoch = max(state.lease_epoch, _seen_by_directory(known or servers.find(server))) + 1
     _held_here.add(holder)  # before it can be read: another thread must not take it for abandoned
     try:
         taken = ServerState.objects.filter(free, pk=server, lease_epoch=state.lease_epoch).update(
@@ -247,11 +247,6 @@ def take(server: str, known: ServerSpec | None = None) -> Lease | None:
         _held_here.discard(holder)
         return None
     return Lease(server, holder, epoch)
-
-
-def _spec(server: str) -> ServerSpec | None:
-    row = PrometheusServer.objects.living().filter(name=server).first()
-    return spec_of(row) if row is not None else None
 
 
 def _seen_by_directory(spec: ServerSpec | None) -> int:

@@ -37,12 +37,18 @@ def _rule_dir(row: PrometheusServer, is_default: bool) -> Path:
     return Path(settings.PROMETHEUS_RULE_ROOTS[0]) / (row.rule_dir or row.name)  # an absolute path stands for itself
 
 
+def find(name: str) -> ServerSpec | None:
+    """A living server's; None when there is none of this name."""
+    row = PrometheusServer.objects.living().filter(name=name).first()
+    return spec_of(row) if row is not None else None
+
+
 def spec(name: str = DEFAULT_SERVER) -> ServerSpec:
     """A living server's, or NotFound."""
-    row = PrometheusServer.objects.living().filter(name=name).first()
-    if row is None:
+    found = find(name)
+    if found is None:
         raise NotFound("prometheus-server", [])
-    return spec_of(row)
+    return found
 
 
 def spec_at_revision(name: str) -> tuple[ServerSpec, int]:

@@ -80,19 +80,17 @@ def test_drift_in_what_is_loaded_is_counted_and_its_healing(
     assert counted(telemetry.DRIFT_HEALED, server="default") == 1
 
 
-def damage(rule_dir: Path) -> None:
+@pytest.fixture
+def damaged(deployed: Release, rule_dir: Path) -> None:
+    """A delivered file that somebody has emptied."""
     file = next((rule_dir / "current").glob("*.yml"))
     file.chmod(0o644)
     file.write_text("groups: []\n")
 
 
 def test_drift_is_counted_and_told_when_the_disk_then_says_no(
-    deployed: Release,
-    rule_dir: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    django_capture_on_commit_callbacks: Committing,
+    damaged: None, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Committing
 ) -> None:
-    damage(rule_dir)
     rules.create({"name": "Up", "query_template": "up == 1"})
 
     def full(*_: Any) -> None:
@@ -108,13 +106,8 @@ def test_drift_is_counted_and_told_when_the_disk_then_says_no(
 
 
 def test_drift_that_is_mended_by_who_is_interrupted_then_is_counted(
-    deployed: Release,
-    rule_dir: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    django_capture_on_commit_callbacks: Committing,
+    damaged: None, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Committing
 ) -> None:
-    damage(rule_dir)
-
     def away(*_: Any) -> None:
         raise OperationalError("the database went away")
 

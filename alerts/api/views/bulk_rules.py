@@ -68,8 +68,7 @@ def _judged(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[int, list[
     if body.keys() != {"rules"} or not isinstance(rules, list) or not rules:
         few = {"rules": rules[:1]} if isinstance(rules, list) else {}  # the others are judged below, and cheaper
         AlertRules(data={**body, **few}).is_valid(raise_exception=True)
-    if rules is not None and len(rules) > bulk_rules.MOST_RULES:
-        bulk_rules.refuse_too_many(len(rules))
+    bulk_rules.check_count(len(rules or ()))
     one = AlertRuleInBulk()
     writable = {name for name, field in one.fields.items() if not field.read_only}
     items: list[dict[str, Any]] = []
