@@ -137,7 +137,7 @@ def _servers() -> Iterator[Figure]:
     yield gauge(
         "reachable",
         "Whether the server answered when it was looked at last, of late.",
-        {one.row.name: float(one.standing.reason not in ("unreachable", "unwatched")) for one in ours},
+        {one.row.name: float(not one.standing.unknown) for one in ours},
     )
     yield gauge(
         "checked_seconds",

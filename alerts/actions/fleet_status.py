@@ -38,6 +38,8 @@ class Standing:
     state: ServerState
     reason: Reason
     silent_since: datetime | None
+    unknown: Unknown = ""
+    """Why what it holds now cannot be known, be that the weightiest reason or not."""
 
     @property
     def in_sync(self) -> bool:
@@ -126,7 +128,7 @@ def standing_of(state: ServerState, revision: int, delivery: str, enabled: bool,
         unknown: Unknown = "never_seen" if seen is None else "silent" if silent_since is not None else ""
     else:
         unknown = _unknown(state, now)
-    return Standing(revision, state, _reason(state, revision, enabled, unknown), silent_since)
+    return Standing(revision, state, _reason(state, revision, enabled, unknown), silent_since, unknown)
 
 
 def _unknown(state: ServerState, now: datetime) -> Unknown:
@@ -137,9 +139,10 @@ def _unknown(state: ServerState, now: datetime) -> Unknown:
 
 
 def _unreachable(state: ServerState) -> str:
+    """What who looked, or delivered, last was told instead of an answer."""
     release = state.loaded_release
-    found = [warning for warning in (release.warnings if release else []) if warning.get("code") == UNREACHABLE]
-    return str(found[0].get("message", "")) if found else ""
+    told = [state.last_error or {}, *(release.warnings if release else [])]
+    return next((str(one.get("message", "")) for one in told if one.get("code") == UNREACHABLE), "")
 
 
 def _reason(state: ServerState, revision: int, enabled: bool, unknown: Unknown) -> Reason:

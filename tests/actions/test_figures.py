@@ -49,6 +49,23 @@ def test_a_server_in_sync_is_not_behind(state: ServerState) -> None:
     assert of("wanted_revision") == of("loaded_revision") == PolicyState.current()
 
 
+@pytest.mark.parametrize(
+    ("values", "reachable"),
+    [
+        ({}, 1),
+        ({"last_error": {"code": "prometheus_unavailable", "message": "connection refused"}}, 0),
+        ({"last_error": {"code": "full", "message": "no space left"}}, 1),
+        ({"last_error": {"code": "full", "message": "no space left"}, "checked_at": NOW() - timedelta(hours=1)}, 0),
+    ],
+    ids=["in sync", "no delivery, as it does not answer", "no delivery for another reason", "nobody looks any more"],
+)
+def test_a_server_is_reachable_as_far_as_is_known_of_late(
+    state: ServerState, values: dict[str, Any], reachable: int
+) -> None:
+    ServerState.objects.update(**values)
+    assert of("reachable") == reachable
+
+
 def test_behind_is_counted_from_the_oldest_change_that_is_not_loaded(state: ServerState) -> None:
     committed(90)
     committed(30)
