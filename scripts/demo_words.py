@@ -62,7 +62,7 @@ _COMMANDS = """\
 # Try 1: staging may hold 50 series only. Override its threshold, and watch the alert reach Prometheus:
 {patch} -d '{{"config": {{"template_vars": {{"series": 50}}}}}}' \\
   && {deploy} \\
-  && sleep 6 && {query}
+  && sleep 8 && {query}
 
 # Try 2: why is it so? Every value with the layer that set it, and what it beat:
 VAR_DIR={state} {python} manage.py explain prometheus-staging PrometheusSeriesHigh --skip-checks
@@ -70,7 +70,7 @@ VAR_DIR={state} {python} manage.py explain prometheus-staging PrometheusSeriesHi
 # Try 3: undo it, and see the alert go:
 {patch} -d '{{"config": {{"template_vars": {{"series": 1000000}}}}}}' \\
   && {deploy} \\
-  && sleep 6 && {query}"""
+  && sleep 8 && {query}"""
 
 
 def commands(*, curl: str, python: str, web: str, prometheus: str, token: str, state: str, rule_id: int) -> str:
