@@ -4,12 +4,14 @@ Any task may come twice, late or never: each looks into the database for what is
 """
 
 import os
+import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init
+from celery.signals import beat_init, before_task_publish, setup_logging, task_postrun, task_prerun, worker_init
 from kombu import Exchange, Queue
 
+from alerts.adapters.broker import SENT_AT
 from config_server import redis_transport
 from config_server.logs import REQUEST_ID
 
@@ -80,6 +82,12 @@ def without_database_pool(**_: Any) -> None:
 @setup_logging.connect
 def keep_our_lines(**_: Any) -> None:
     """Django's settings have set logging up; Celery would add handlers and formats of its own."""
+
+
+@before_task_publish.connect
+def say_when_it_was_sent(headers: dict[str, Any], **_: Any) -> None:
+    """Also of one that comes again: it has not waited since the first time."""
+    headers[SENT_AT] = time.time()
 
 
 @task_prerun.connect

@@ -15,7 +15,7 @@ from django.utils import timezone
 from alerts.actions import telemetry
 from alerts.actions.fleet_status import Standing, standing_of
 from alerts.actions.telemetry import Series, age
-from alerts.adapters.broker import queue_lengths
+from alerts.adapters.broker import waiting
 from alerts.models import (
     DEFAULT_SERVER,
     AlertRule,
@@ -276,7 +276,11 @@ def _queues() -> Iterator[Figure]:
         return
     from config_server.celery import QUEUES
 
-    lengths = queue_lengths(settings.CELERY_BROKER_URL, QUEUES)
-    yield _single("config_server_broker_up", "Whether the broker answers.", lengths is not None)
-    samples: dict[Values, float] = {(name,): float(length) for name, length in (lengths or {}).items()}
-    yield Figure("config_server_queue_length", "Messages that wait in the queue.", samples, ("queue",))
+    queues = waiting(settings.CELERY_BROKER_URL, QUEUES)
+    yield _single("config_server_broker_up", "Whether the broker answers.", queues is not None)
+    lengths: dict[Values, float] = {(name,): float(found.length) for name, found in (queues or {}).items()}
+    yield Figure("config_server_queue_length", "Messages that wait in the queue.", lengths, ("queue",))
+    ages: dict[Values, float] = {(name,): found.age for name, found in (queues or {}).items()}
+    yield Figure(
+        "config_server_queue_age_seconds", "Since the oldest message that waits was sent; 0: none.", ages, ("queue",)
+    )

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from alerts.adapters.broker import queue_lengths
+from alerts.adapters.broker import waiting
 from alerts.models import PrometheusServer, ServerState
 
 PATIENCE = 2.0
@@ -47,7 +47,7 @@ def _settings() -> Check:
 
 
 def _broker(url: str) -> Check:
-    up = queue_lengths(url, ()) is not None
+    up = waiting(url, ()) is not None
     detail = "answers" if up else "does not answer; edits are accepted, and workers find them by themselves"
     return Check("broker", up, detail, needed=False)
 
