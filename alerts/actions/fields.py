@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from django.db import models
@@ -18,13 +19,18 @@ MISSHAPEN = frozenset(("type", "null", "too_deep"))
 
 def check_fields(model: type[models.Model], values: Mapping[str, Any]) -> list[Finding]:
     """Findings for those ``values`` that are plain columns of ``model``; references are somebody else's business."""
-    columns = {field.name: field for field in model._meta.concrete_fields if not field.is_relation}
+    columns = _columns(model)
     return [
         finding
         for name, value in values.items()
         if name in columns
         for finding in _check(columns[name], value, f"/{name}")
     ]
+
+
+@cache
+def _columns(model: type[models.Model]) -> dict[str, models.Field]:
+    return {field.name: field for field in model._meta.concrete_fields if not field.is_relation}
 
 
 def _check(field: models.Field, value: Any, pointer: str) -> Iterator[Finding]:
@@ -61,7 +67,20 @@ def _check_json(field: models.JSONField, value: Any, pointer: str) -> Iterator[F
     if isinstance(value, dict) is not (field.default is dict):
         yield _wrong_type(value, "an object" if field.default is dict else "an array", pointer)
         return
-    yield from _walk(value, pointer, DEEPEST)
+    if not _is_plain(value, DEEPEST):
+        yield from _walk(value, pointer, DEEPEST)
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether nothing can be wrong with it; most values are plain, and need no pointers to their parts."""
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, dict):
+        names = all(isinstance(name, str) and name.isprintable() for name in value)
+        return depth > 1 and names and all(_is_plain(item, depth - 1) for item in value.values())
+    if isinstance(value, list | tuple):
+        return depth > 1 and all(_is_plain(item, depth - 1) for item in value)
+    return isinstance(value, int | None)
 
 
 def _walk(value: Any, pointer: str, depth: int) -> Iterator[Finding]:

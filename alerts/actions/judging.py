@@ -33,13 +33,14 @@ class Judge:
 
     def __init__(self, tool: Promtool, pool: ThreadPoolExecutor) -> None:
         self._tool = tool
+        self._has_tool = tool.available  # asked once: it looks at the disk
         self._pool = pool
         self._known: set[object] = set()
         self._waiting: list[Candidate] = []
         self._runs: list[tuple[list[Candidate], Future[list[Refusal]]]] = []
 
     def hand(self, candidates: Iterable[Candidate]) -> None:
-        if not self._tool.available:
+        if not self._has_tool:
             return
         for candidate in candidates:
             said = _said(candidate.rule)

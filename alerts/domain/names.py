@@ -107,5 +107,7 @@ def shown(value: Any, longest: int = 60) -> str:
 
 def below(pointer: str, *parts: object) -> str:
     """A JSON pointer to a member; names are escaped (RFC 6901) and always encodable."""
+    if len(parts) == 1 and isinstance(parts[0], str) and is_label_name(parts[0]):
+        return f"{pointer}/{parts[0]}"  # by far the most
     escaped = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
     return pointer + escaped.encode("utf-8", "backslashreplace").decode()

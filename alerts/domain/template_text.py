@@ -53,6 +53,11 @@ class TemplateText:
     def actions(self) -> tuple[str, ...]:
         return tuple(part.text for part in self.parts if part.kind == "action")
 
+    @cached_property
+    def faults(self) -> tuple[Finding, ...]:
+        """What is wrong with the actions of a label or annotation text, as far as it shows without running them."""
+        return tuple(_faults(self))
+
 
 @lru_cache(maxsize=4096)
 def read(text: str) -> TemplateText:
@@ -86,8 +91,7 @@ def read(text: str) -> TemplateText:
         position = match.end()
 
 
-def faults(template: TemplateText) -> list[Finding]:
-    """What is wrong with the actions of a label or annotation text, as far as it shows without running them."""
+def _faults(template: TemplateText) -> list[Finding]:
     if template.broken is not None:
         return [template.broken]
     found = _stray_braces(part for part in template.parts if part.kind == "text")

@@ -310,7 +310,7 @@ def check_text_template(text: str, variables: Sequence[Variable] | None) -> list
     if "{{" not in text and "}}" not in text:
         return []
     template = template_text.read(text)
-    findings = template_text.faults(template)
+    findings = list(template.faults)
     if variables is not None:
         declared = {variable.name for variable in variables}
         findings += [
@@ -324,9 +324,8 @@ def check_text_template(text: str, variables: Sequence[Variable] | None) -> list
 @lru_cache(maxsize=4096)
 def _sound(text: str) -> TemplateText:
     template = template_text.read(text)
-    findings = template_text.faults(template)
-    if findings:
-        raise InvalidPolicy(findings)
+    if template.faults:
+        raise InvalidPolicy(template.faults)
     return template
 
 
