@@ -14,6 +14,7 @@ from alerts.actions import fleet, fleet_status, policy, servers, wanted, wording
 from alerts.actions.errors import InvalidPolicy, NotFound
 from alerts.actions.fleet_status import Standing
 from alerts.actions.policy import LoadedPolicy
+from alerts.actions.prepared import Prepared
 from alerts.actions.wanted import KeptKey
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.errors import Finding
@@ -37,15 +38,22 @@ class Place:
 
     def held_by(self) -> list[ServerSpec]:
         """The servers that evaluate the rules of this place."""
-        return fleet.holders(self.topology, self.position)
+        return fleet.holders(self.topology, self.position, servers.enabled_at(self.loaded))
+
+
+_TARGET = Prepared(
+    lambda target_id: (
+        Target.objects.living()
+        .filter(pk=target_id)
+        .annotate(at=Subquery(PolicyState.objects.filter(pk=1).values("revision")))
+        .values_list("hostname", "memberships__namespace__label", "memberships__group__label_value", "at")
+    )
+)
 
 
 def place_of_target(target_id: int) -> Place:
     """A living target's position: where it is, and the revision at which it is there, are read as one."""
-    columns = ("hostname", "memberships__namespace__label", "memberships__group__label_value", "at")
-    at = PolicyState.objects.filter(pk=1).values("revision")
-    targets = Target.objects.living().filter(pk=target_id) if 0 < target_id < 2**63 else Target.objects.none()
-    rows = list(targets.annotate(at=Subquery(at)).values_list(*columns))
+    rows = _TARGET.rows(target_id) if 0 < target_id < 2**63 else []
     if not rows:
         raise NotFound("target", [target_id])
     labels = {label: value for _, label, value, _ in rows if label is not None}

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
-from alerts.actions import servers
 from alerts.actions.policy import CurrentPolicy
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.compiled import CompiledRule
@@ -71,7 +70,6 @@ def view_of(spec: ServerSpec, current: CurrentPolicy, kept: Sequence[CompiledRul
     return view
 
 
-def holders(topology: Topology, position: Position, among: Iterable[ServerSpec] | None = None) -> list[ServerSpec]:
-    """The enabled servers that hold the series at ``position``; none: nothing evaluates them."""
-    found = servers.enabled() if among is None else among
-    return [spec for spec in found if not spec.selector or region_of(spec, topology).holds(position)]
+def holders(topology: Topology, position: Position, among: Iterable[ServerSpec]) -> list[ServerSpec]:
+    """Those that hold the series at ``position``; none: nothing evaluates them."""
+    return [spec for spec in among if not spec.selector or region_of(spec, topology).holds(position)]

@@ -5,7 +5,7 @@ The same few queries for one server and for a hundred; nobody is asked over the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -13,8 +13,9 @@ from typing import Any, Literal
 from django.utils import timezone
 
 from alerts.actions import releases
+from alerts.actions.prepared import Prepared, columns_of, stored
 from alerts.actions.reconcile import UNREACHABLE
-from alerts.models import PolicyState, PrometheusServer, ServerState
+from alerts.models import PolicyState, PrometheusServer, Release, ServerState
 
 AGENT_SILENT_AFTER = timedelta(minutes=3)
 """An agent asks at least once a minute: it waits no longer for an answer, nor between two tries."""
@@ -110,14 +111,31 @@ class Standing:
 def standings(servers: Iterable[tuple[str, str, bool]], revision: int | None = None) -> Mapping[str, Standing]:
     """By name, for servers given as (name, delivery, enabled): two queries, one when the revision is given."""
     asked = {name: (delivery, enabled) for name, delivery, enabled in servers}
-    rows = ServerState.objects.filter(pk__in=asked).select_related("loaded_release").defer("loaded_release__manifest")
-    states = {state.name: state for state in rows}
+    states = {state.name: state for state in _states(list(asked))}
     wanted = PolicyState.current() if revision is None else revision
     now = timezone.now()
     return {
         name: standing_of(states.get(name) or ServerState(name=name), wanted, delivery, enabled, now)
         for name, (delivery, enabled) in asked.items()
     }
+
+
+_STATE = columns_of(ServerState)
+_RELEASE = columns_of(Release, without=("manifest",))
+_STATES = Prepared(
+    lambda *names: ServerState.objects.filter(pk__in=names).values_list(
+        *_STATE, *(f"loaded_release__{name}" for name in _RELEASE)
+    )
+)
+
+
+def _states(names: Sequence[str]) -> Iterator[ServerState]:
+    """With the releases that are loaded, but for their manifests, which are long."""
+    for found in _STATES.rows(*names) if names else ():
+        state = stored(ServerState, _STATE, found[: len(_STATE)])
+        if state.loaded_release_id is not None:
+            state.loaded_release = stored(Release, _RELEASE, found[len(_STATE) :])
+        yield state
 
 
 def standing_of(state: ServerState, revision: int, delivery: str, enabled: bool, now: datetime) -> Standing:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.db.models import Subquery
 
 from alerts.actions.errors import NotFound
+from alerts.actions.policy import LoadedPolicy
 from alerts.adapters.server_spec import ServerSpec
 from alerts.models import DEFAULT_SERVER, PolicyState, PrometheusServer
 
@@ -63,6 +65,19 @@ def spec_at_revision(name: str) -> tuple[ServerSpec, int]:
 def living() -> list[ServerSpec]:
     """All that are not deleted, by name; also those that are not enabled."""
     return [spec_of(row) for row in PrometheusServer.objects.living().order_by("name")]
+
+
+def enabled_at(loaded: LoadedPolicy) -> list[ServerSpec]:
+    """Those that are enabled at a revision: an edit of a server is a revision, too, so they are read once for each."""
+    rows = _rows_at.get(loaded)
+    if rows is None:
+        rows = list(PrometheusServer.objects.living().order_by("name"))
+        if PolicyState.current() == loaded.revision:  # else they may be those of a later one
+            _rows_at[loaded] = rows
+    return [spec_of(row) for row in rows if row.enabled]
+
+
+_rows_at: WeakKeyDictionary[LoadedPolicy, list[PrometheusServer]] = WeakKeyDictionary()
 
 
 def enabled() -> list[ServerSpec]:

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
+from alerts.actions.prepared import Prepared, columns_of, stored
 from alerts.domain.errors import Finding, InvalidPolicy
 from alerts.models import ApiToken, PrometheusServer, Role
 
@@ -18,6 +19,17 @@ MARK = "cs_"
 PREFIX_LENGTH = 11
 LONGEST_TOKEN = 200
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
+_User: Any = get_user_model()
+_TOKEN = columns_of(ApiToken)
+_USER = columns_of(_User, without=("password",))
+_SERVER = columns_of(PrometheusServer)
+_BY_DIGEST = Prepared(
+    lambda digest: (
+        ApiToken.objects.filter(digest=digest)
+        .order_by()
+        .values_list(*_TOKEN, *(f"user__{name}" for name in _USER), *(f"server__{name}" for name in _SERVER))
+    )
+)
 RANKED = (Role.ADMIN, Role.EDITOR, Role.VIEWER)
 
 
@@ -72,11 +84,10 @@ def create_for_agent(server_name: str, *, name: str = "", expires_at: datetime |
 
 
 def _user(username: str) -> Any:
-    User: Any = get_user_model()
-    username = User.normalize_username(username)
-    user = User.objects.filter(username=username).first()
+    username = _User.normalize_username(username)
+    user = _User.objects.filter(username=username).first()
     if user is None:
-        user = User(username=username)
+        user = _User(username=username)
         user.set_unusable_password()
         user.clean_fields()
         user.save()
@@ -109,10 +120,14 @@ def authenticate_again(row: ApiToken) -> ApiToken | None:
 
 def _in_force(digest: str) -> ApiToken | None:
     # Every request begins here: one look into a unique index, and nothing asked that can be seen in the row.
-    row = next(iter(ApiToken.objects.select_related("user", "server").filter(digest=digest).order_by()), None)
-    if row is None or row.revoked_at is not None or not row.user.is_active:
-        return None
-    return row if row.expires_at is None or row.expires_at > timezone.now() else None
+    for found in _BY_DIGEST.rows(digest):
+        row = stored(ApiToken, _TOKEN, found[: len(_TOKEN)])
+        row.user = stored(_User, _USER, found[len(_TOKEN) : -len(_SERVER)])
+        if row.server_id is not None:
+            row.server = stored(PrometheusServer, _SERVER, found[-len(_SERVER) :])
+        if row.revoked_at is None and row.user.is_active:
+            return row if row.expires_at is None or row.expires_at > timezone.now() else None
+    return None
 
 
 def revoke(token_id: int) -> bool:

@@ -161,7 +161,8 @@ def test_a_target_says_which_server_evaluates_what(world: SimpleNamespace, viewe
     text = text_of(viewer.get(page))
     assert "on default, eu" in text
     assert "eu does not hold this yet" in text
-    PrometheusServer.objects.update(enabled=False)
+    for server in PrometheusServer.objects.all():
+        prometheus_servers.update(server.pk, {"enabled": False})
     assert "No server holds its series" in text_of(viewer.get(page))
 
 
