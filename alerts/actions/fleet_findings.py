@@ -20,11 +20,14 @@ _told: dict[Options, tuple[CurrentPolicy, tuple[SplitRule, ...]]] = {}
 
 
 def warnings(server: str, current: CurrentPolicy) -> list[dict[str, Any]]:
-    """What a release of this server is warned of: rules whose other parts are evaluated elsewhere."""
+    """What a release of this server is warned of: rules whose other parts are evaluated elsewhere.
+
+    Not of those that only read what their author calls unscoped: nothing is to be done, time and again.
+    """
     told = _told.get(current.compiled.options)
     if told is None or told[0] is not current:
         told = _told[current.compiled.options] = (current, _splits(current.compiled, _regions(current)))
-    found = (rule.finding() for rule in told[1] if server in rule.servers)
+    found = (rule.finding() for rule in told[1] if server in rule.servers and not rule.is_as_said)
     return [
         {"code": one.code, "message": one.message, "hint": one.hint, "key": one.key, "rule_id": one.rule_id}
         for one in found

@@ -29,6 +29,7 @@ from alerts.domain.unlabelled import Unlabelled
 MAX_GAPS = 64
 
 EVERYWHERE_ALIKE = "it reads no series that carry a position, so each of these servers evaluates it"
+AS_SAID = "it reads only what its author calls unscoped, so each of these servers evaluates it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class SplitRule:
     servers: tuple[str, ...]
     label: str
     reason: str
+
+    @property
+    def is_as_said(self) -> bool:
+        """Whether its author knows: all that it reads was said to carry no position."""
+        return self.reason == AS_SAID
 
     def finding(self) -> Finding:
         """As a warning on the rule."""
@@ -207,7 +213,8 @@ class SplitAnalysis:
             return None
         read = metrics_read(expression)
         if read <= frozenset(branch.unscoped) and self._recorded.keys().isdisjoint(read):
-            return Objection("", EVERYWHERE_ALIKE, met.servers) if len(met.servers) > 1 else None
+            reason = AS_SAID if read else EVERYWHERE_ALIKE
+            return Objection("", reason, met.servers) if len(met.servers) > 1 else None
         for selector in expression.selectors:
             for _, writer in self._writers(selector):
                 split = self._split.get(id(writer))

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from alerts.actions import fleet_findings, groups, policy, rules, self_rules, wanted
 from alerts.domain.errors import PolicyConflict
-from alerts.domain.fleet_splits import EVERYWHERE_ALIKE
+from alerts.domain.fleet_splits import AS_SAID
 from alerts.models import AlertRule, Namespace, PolicyState, PrometheusServer
 
 pytestmark = pytest.mark.django_db
@@ -90,12 +90,16 @@ def test_every_server_of_a_split_fleet_gets_the_whole_pack_unchanged() -> None:
     PrometheusServer.objects.filter(name="default").update(enabled=False)
     said = fleet_findings.findings()["needs_several_servers"]
     assert {rule["name"] for rule in said} == names
-    assert all(EVERYWHERE_ALIKE in str(rule) for rule in said), "none is cut to pieces"
+    assert all(AS_SAID in str(rule) for rule in said), "none is cut to pieces"
+    assert fleet_findings.warnings("live", policy.current()) == [], "of which no release needs to speak"
     for name in ("live", "lab"):
         found = wanted.wanted(server=name)
         written = [rule for file in found.files.values() for group in file.groups for rule in group.rules]
         assert {rule.name for rule in written} == names
         assert not any("environment" in branch.expr for rule in written for branch in rule.branches)
+    rules.create({"name": "Always", "query_template": "vector(1)"})
+    (warning,) = fleet_findings.warnings("live", policy.current())
+    assert warning["key"] == "Always"
 
 
 def test_severities_are_those_of_the_installation(settings: Any) -> None:
