@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from alerts.actions import rules
@@ -204,17 +203,3 @@ def test_what_is_asked_for_while_the_same_is_done_is_done_again(
     for now in (1.4, 1.6):
         worker.step(now)
     assert started == ["prom-00", "prom-00"]
-
-
-@pytest.mark.parametrize(
-    ("option", "words"),
-    [
-        ("--parallel=0", "--parallel is at least 1"),
-        ("--reconcile-every=0", "--reconcile-every is more than 0"),
-        ("--poll=-1", "--poll is more than 0"),
-        ("--poll=nan", "--poll is more than 0"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(option: str, words: str) -> None:
-    with pytest.raises(CommandError, match=words):
-        call_command("worker", option)

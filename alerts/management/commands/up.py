@@ -23,7 +23,7 @@ from alerts.actions.bootstrap import make_first_admin
 from alerts.actions.delivery import rule_store
 from alerts.adapters.release_store import StoreError
 from alerts.management import OWN_CHECKS, processes
-from alerts.management.worker import PARALLEL
+from alerts.management.worker_options import add_worker_options, require_at_least_one, require_seconds
 from config_server.doors import require_sound_settings
 
 START_PATIENCE = 60.0
@@ -43,10 +43,11 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="0: a free one")
         parser.add_argument("--workers", type=int, default=2, help="web processes")
         parser.add_argument("--threads", type=int, default=4, help="threads of each web process")
-        parser.add_argument("--reconcile-every", type=float, default=30.0, help="seconds between looks for drift")
-        parser.add_argument("--parallel", type=int, default=PARALLEL, help="servers delivered to at the same time")
+        add_worker_options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_at_least_one(options, "workers", "threads", "parallel")
+        require_seconds(options, "reconcile_every")
         self._prepare()
         host, port = options["host"], options["port"] or _free_port(options["host"])
         children: list[subprocess.Popen[bytes]] = []
