@@ -3,6 +3,7 @@
 Any task may come twice, late or never: each looks into the database for what is to be done.
 """
 
+import logging
 import os
 import time
 from typing import Any
@@ -18,6 +19,8 @@ from config_server.logs import REQUEST_ID
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config_server.settings")
 # Celery would run all system checks, loading the whole web for them, and look at nothing they find.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
+# Celery warns whoever runs it as root: that too is one line among the others.
+logging.captureWarnings(True)
 
 QUEUES = ("deploy", "reconcile", "housekeeping")
 """In the order in which workers empty them; ``-Q deploy,reconcile,housekeeping`` says the same."""

@@ -19,6 +19,7 @@ from tests.servers.processes import eventually, free_port
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
+CELERYS_LAST_WORDS = "worker: Warm shutdown (MainProcess)"  # on standard output, from a signal handler, by no logger
 LONG_RUNNING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 
 
@@ -85,7 +86,7 @@ def healthy(service, environment, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("service", ["worker", "tasks", "beat"])
 def test_the_workers_run_as_they_are_written_and_stop_cleanly(service, inside, run_process, redis_server, tmp_path):
-    environment = inside | {"CELERY_BROKER_URL": redis_server.url()}
+    environment = inside | {"CELERY_BROKER_URL": redis_server.url(), "LOG_FORMAT": "json"}
     assert run_process([sys.executable, "manage.py", "migrate"], env=environment, name="migrate").wait(120) == 0
     assert not healthy(service, environment, tmp_path)
     worker = run_process(SERVICES[service]["command"], env=environment, name=service)
@@ -94,6 +95,8 @@ def test_the_workers_run_as_they_are_written_and_stop_cleanly(service, inside, r
     worker.send(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert "Traceback" not in worker.output
+    said = [line for line in worker.output.splitlines() if line and line != CELERYS_LAST_WORDS]
+    assert not [line for line in said if not line.startswith('{"time": ')], worker.output
 
 
 @pytest.mark.slow

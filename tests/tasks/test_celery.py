@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import time
@@ -190,7 +191,7 @@ def test_a_worker_finishes_what_it_is_at_when_it_is_asked_to_stop(
 def test_up_with_a_broker_runs_all_of_it_and_delivers_while_redis_is_away(
     make_installation: Callable[..., Installation],
 ) -> None:
-    installation = make_installation(2)
+    installation = make_installation(2, LOG_FORMAT="json")
     up = installation.run(
         [sys.executable, "manage.py", "up", "--port", "0", "--workers", "1", "--parallel", "4"],
         env=installation.environment,
@@ -206,3 +207,6 @@ def test_up_with_a_broker_runs_all_of_it_and_delivers_while_redis_is_away(
     installation.redis.start()
     up.send(signal.SIGTERM)
     assert up.wait(40) == 0, up.output
+    assert "[queues]" not in up.output, "Celery's banner"
+    assert "is starting." not in up.output, "beat's"
+    assert "superuser privileges" not in re.sub(r'^{"time": .*', "", up.output, flags=re.MULTILINE)

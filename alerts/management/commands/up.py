@@ -150,7 +150,8 @@ def _worker(options: dict[str, Any]) -> list[str]:
 def _celery(options: dict[str, Any]) -> list[list[str]]:
     if not settings.CELERY_BROKER_URL:
         return []
-    celery = [sys.executable, "-m", "celery", "--app", "config_server", "--workdir", str(settings.BASE_DIR)]
+    # --quiet: a banner among lines of JSON is what nobody's log reader expects.
+    celery = [sys.executable, "-m", "celery", "--app", "config_server", "--workdir", str(settings.BASE_DIR), "--quiet"]
     queues = ["--queues", "deploy,reconcile,housekeeping", "--pool", "threads"]
     level = ["--loglevel", settings.LOG_LEVEL.lower()]
     return [
