@@ -1,13 +1,13 @@
 """System checks: what is wrong with this installation, each with an id and a hint.
 
-``E`` stops commands, ``W`` says what is weaker. E001–E011 are wrong environment variables, found while settings load
-(``config_server/settings.py``); the rest look at what the settings point to.
+``E`` stops commands, ``W`` says what is weaker. Variables that are wrong by themselves are found while settings load
+(``config_server/settings.py``); what is here looks at what the settings point to.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -28,17 +28,63 @@ def environment_is_sound(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessa
 @register("alerts")
 def rule_directory_is_usable(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     path = Path(settings.PROMETHEUS_RULE_DIR)
-    found = path
-    while not found.exists() and found != found.parent:
-        found = found.parent
-    if not found.is_dir():
-        message, hint = f"{found} is not a directory.", "Name another one in PROMETHEUS_RULE_DIR."
-        return [Error(message, hint=hint, id="alerts.E012")]
-    if not os.access(found, os.W_OK | os.X_OK):
-        message = f"The rule directory {path} cannot be written: {found} is closed to this user."
-        hint = "Give this user the right to write there, or name another one in PROMETHEUS_RULE_DIR."
-        return [Error(message, hint=hint, id="alerts.E012")]
+    why = _unusable(path, os.W_OK | os.X_OK)
+    if not why:
+        return []
+    hint = "Give this user the right to write there, or name another one in PROMETHEUS_RULE_DIR."
+    return [Error(f"The rule directory {path} cannot be written: {why}.", hint=hint, id="alerts.E012")]
+
+
+@register("alerts")
+def rule_roots_are_directories(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    found: list[CheckMessage] = []
+    for root in settings.PROMETHEUS_RULE_ROOTS:
+        if why := _unusable(Path(root), os.X_OK):
+            message = f"PROMETHEUS_RULE_ROOTS holds {root}, below which no server can have its directory: {why}."
+            hint = "Name directories that this user may enter, separated by commas."
+            found.append(Error(message, hint=hint, id="alerts.E022"))
+        elif _is_missing(Path(root), "servers"):
+            message = f"PROMETHEUS_RULE_ROOTS holds {root}, which does not exist: nothing can be delivered below it."
+            hint = "Make or mount it; servers' directories are not made for you."
+            found.append(Warning(message, hint=hint, id="alerts.W006"))
+    return found
+
+
+@register("alerts")
+def credentials_can_be_reached(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    path = Path(settings.PROMETHEUS_CREDENTIALS_DIR)
+    if why := _unusable(path, os.X_OK):
+        message = f"PROMETHEUS_CREDENTIALS_DIR {path} cannot be used: {why}."
+        return [Error(message, hint="Name a directory that this user may enter.", id="alerts.E023")]
+    if _is_missing(path, "credentials"):
+        message = f"PROMETHEUS_CREDENTIALS_DIR {path} does not exist: servers with files of secrets cannot be asked."
+        return [Warning(message, hint="Make or mount it, or unset it.", id="alerts.W007")]
     return []
+
+
+@register("alerts")
+def requests_can_be_counted(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Where each web process writes its figures; without the directory no request is answered."""
+    given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not given or (os.path.isdir(given) and os.access(given, os.W_OK | os.X_OK)):
+        return []
+    message = f"PROMETHEUS_MULTIPROC_DIR {given} is not a directory that this user can write."
+    hint = "Make one, empty at each start, or unset it: the web server then makes one of its own."
+    return [Error(message, hint=hint, id="alerts.E025")]
+
+
+def _unusable(path: Path, rights: int) -> str:
+    """Why it, or as much of the way to it as there is, is no directory with these rights; empty when it is."""
+    while not os.path.exists(path) and path != path.parent:
+        path = path.parent
+    if not path.is_dir():
+        return f"{path} is not a directory"
+    return "" if os.access(path, rights) else f"{path} is closed to this user"
+
+
+def _is_missing(path: Path, default: str) -> bool:
+    """Named and not there; the one under VAR_DIR may be missing where nobody needs it."""
+    return not path.exists() and path != settings.VAR_DIR / default
 
 
 @register("alerts")
@@ -135,23 +181,12 @@ def web_is_sound(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 
 @register("alerts")
-def broker_is_known(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    if not settings.CELERY_BROKER_URL:
-        return []
-    from kombu.transport import TRANSPORT_ALIASES
-
-    scheme, found, _ = settings.CELERY_BROKER_URL.partition("://")
-    if found and scheme in TRANSPORT_ALIASES:
-        return _broker_is_verified(scheme, parse_qs(urlsplit(settings.CELERY_BROKER_URL).query))
-    message = "CELERY_BROKER_URL is not the URL of a broker that Celery knows."  # it may hold a password
-    hint = "Use redis://host:6379/0, or unset it: the worker polls then."
-    return [Error(message, hint=hint, id="alerts.E018")]
-
-
-def _broker_is_verified(scheme: str, query: Mapping[str, list[str]]) -> Sequence[CheckMessage]:
+def broker_is_verified(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     """kombu verifies nothing unless it is told to."""
+    parts = urlsplit(settings.CELERY_BROKER_URL or "")
+    query = parse_qs(parts.query)
     told = query.get("ssl_cert_reqs", ["required"] if "ssl_ca_certs" in query else [])
-    if scheme != "rediss" or told in (["required"], ["CERT_REQUIRED"]):
+    if parts.scheme != "rediss" or told in (["required"], ["CERT_REQUIRED"]):
         return []
     message = "CELERY_BROKER_URL uses TLS, and the certificate is not looked at: anybody in between can be that Redis."
     return [Warning(message, hint="Add ?ssl_cert_reqs=required to it.", id="alerts.W005")]

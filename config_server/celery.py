@@ -75,6 +75,20 @@ app.autodiscover_tasks(["alerts.tasks"], related_name="delivering")
 
 @worker_init.connect
 @beat_init.connect
+def refuse_wrong_settings(**_: Any) -> None:
+    """Whatever a signal's receiver raises is only logged, but for this."""
+    from django.core.exceptions import ImproperlyConfigured
+
+    from config_server.doors import require_sound_settings
+
+    try:
+        require_sound_settings()
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from None
+
+
+@worker_init.connect
+@beat_init.connect
 def without_database_pool(**_: Any) -> None:
     """Before any process is forked: a pool's connections must not be shared between processes."""
     from config_server.database import without_pool

@@ -6,14 +6,19 @@ serve (``wsgi``, ``celery``) refuse to open while there is a fault.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address
+from urllib.parse import urlsplit
 
 from alerts.adapters.allowed_urls import check_base_url
 
 YES = frozenset(("1", "true", "yes", "on"))
 NO = frozenset(("0", "false", "no", "off", ""))
+ABSOLUTE = "Use an absolute path: working directories differ from process to process."
+HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*\Z", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,34 @@ class Environment:
         self.wrong(check_id, name, f"is {value!r}.", hint)
         return default
 
+    def folders(self, name: str, default: tuple[str, ...], check_id: str) -> tuple[str, ...]:
+        """Absolute paths, separated by commas."""
+        found = self.words(name, default)
+        for path in found:
+            if not os.path.isabs(path):
+                self.wrong(check_id, name, f"holds {path!r}, which is not absolute.", ABSOLUTE)
+                return default
+        return found
+
+    def hosts(self, name: str, default: tuple[str, ...], check_id: str) -> tuple[str, ...]:
+        """What a request's ``Host`` is compared with, port aside."""
+        found = self.words(name, default)
+        for host in found:
+            if found is not default and host != "*" and not _is_host(host):
+                hint = "List hosts without scheme, port or path: alerts.example, .example.org, 10.0.0.5, [::1]."
+                self.wrong(check_id, name, f"holds {host!r}, which is no host.", hint)
+                return default
+        return found
+
+    def redis(self, name: str, default: str | None, check_id: str) -> str | None:
+        """``redis://`` or ``rediss://``. The URL is not repeated: it may hold a password."""
+        value = self.given(name)
+        if value is None or _is_redis(value):
+            return value or default
+        hint = "Use redis://:password@host:6379/0 or rediss://…, or unset it: the worker polls then."
+        self.wrong(check_id, name, "is not the URL of a Redis.", hint)
+        return default
+
     def url(self, name: str, default: str, check_id: str) -> str:
         """An absolute http(s) URL without credentials, query or fragment; a trailing slash is dropped."""
         value = self.given(name)
@@ -105,3 +138,21 @@ class Environment:
         hint = "Use a form such as http://127.0.0.1:9090, without user, password, query or fragment."
         self.wrong(check_id, name, f"{found[0].message}.", hint)
         return default
+
+
+def _is_host(text: str) -> bool:
+    if not text.startswith("["):
+        return bool(HOST.match(text))
+    try:
+        return text.endswith("]") and bool(IPv6Address(text[1:-1]))
+    except ValueError:
+        return False
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname and parts.port != 0 and re.fullmatch(r"/?|/\d+", parts.path)
+        return parts.scheme in ("redis", "rediss") and bool(place)
+    except ValueError:
+        return False

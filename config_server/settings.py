@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from alerts.adapters.allowed_urls import entry_of
 from config_server.database import POSTGRESQL, database
-from config_server.environment import Environment
+from config_server.environment import ABSOLUTE, Environment
 from config_server.logs import FORMATS, configuration
 from config_server.secret_key import secret_key
 
@@ -45,13 +45,17 @@ PROMETHEUS_URL = environment.url("PROMETHEUS_URL", "http://127.0.0.1:9090", "ale
 PROMETHEUS_TIMEOUT = environment.number("PROMETHEUS_TIMEOUT", 30.0, "alerts.E006", low=0.1, high=600)
 PROMETHEUS_RULE_DIR = Path(environment.text("PROMETHEUS_RULE_DIR", str(VAR_DIR / "rules"))).absolute()
 # Rule directories of further servers lie below one of these; a relative one below the first.
-PROMETHEUS_RULE_ROOTS = environment.words("PROMETHEUS_RULE_ROOTS", (str(VAR_DIR / "servers"),))
+PROMETHEUS_RULE_ROOTS = environment.folders("PROMETHEUS_RULE_ROOTS", (str(VAR_DIR / "servers"),), "alerts.E022")
 # Hosts that servers may have, and where their passwords, tokens and certificates lie.
 PROMETHEUS_ALLOWED_HOSTS = (
     *environment.words("PROMETHEUS_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")),
     *((_own,) if (_own := entry_of(PROMETHEUS_URL)) else ()),
 )
-PROMETHEUS_CREDENTIALS_DIR = Path(environment.text("PROMETHEUS_CREDENTIALS_DIR", str(VAR_DIR / "credentials")))
+PROMETHEUS_CREDENTIALS_DIR = Path(
+    environment.matching(
+        "PROMETHEUS_CREDENTIALS_DIR", str(VAR_DIR / "credentials"), os.path.isabs, "alerts.E023", ABSOLUTE
+    )
+)
 PROMETHEUS_RULE_LAYOUT = environment.choice(
     "PROMETHEUS_RULE_LAYOUT", "per-scope", ("per-scope", "consolidated"), "alerts.E007"
 )
@@ -74,9 +78,10 @@ SEVERITIES = environment.words("SEVERITIES", ("critical", "warning", "info"))
 
 BASE_URL = environment.url("BASE_URL", "", "alerts.E010")
 _base = urlsplit(BASE_URL)
+_own_host = f"[{_base.hostname}]" if ":" in (_base.hostname or "") else _base.hostname
 ALLOWED_HOSTS = list(
-    environment.words(
-        "ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]", *((_base.hostname,) if _base.hostname else ()))
+    environment.hosts(
+        "ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]", *((_own_host,) if _own_host else ())), "alerts.E024"
     )
 )
 SECRET_KEY = secret_key(environment, VAR_DIR, required=not DEBUG and DATABASES["default"]["ENGINE"] == POSTGRESQL)
@@ -188,7 +193,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- Celery (only with a broker) ----------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = environment.given("CELERY_BROKER_URL")
+CELERY_BROKER_URL = environment.redis("CELERY_BROKER_URL", None, "alerts.E018")
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")  # the rest: config_server/celery.py
 
 ENVIRONMENT_PROBLEMS = tuple(environment.problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -20,10 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 LONG = "k" * 50
 
 
+# Even root is then held to the modes of files.
+HELD_TO_MODES = [shutil.which("setpriv"), "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
 def python(code: str, var: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environ = {**keep, "VAR_DIR": str(var), "DJANGO_SETTINGS_MODULE": "config_server.settings", **variables}
-    command = [sys.executable, "-c", code]
+    command = [*HELD_TO_MODES, sys.executable, "-c", code]
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -70,8 +75,30 @@ WRONG = {
     "a severity twice": ("alerts.E016", {"SEVERITIES": "page,page"}),
     "a broker that is none": ("alerts.E018", {"CELERY_BROKER_URL": "localhost:6379"}),
     "a broker of no known kind": ("alerts.E018", {"CELERY_BROKER_URL": "http://u:secret@h"}),
+    "a broker that forgets all": ("alerts.E018", {"CELERY_BROKER_URL": "memory://"}),
+    "a broker in a folder": ("alerts.E018", {"CELERY_BROKER_URL": "filesystem://"}),
+    "a broker that is no Redis": ("alerts.E018", {"CELERY_BROKER_URL": "amqp://u:secret@h//"}),
+    "a broker nowhere": ("alerts.E018", {"CELERY_BROKER_URL": "redis:///0"}),
+    "a broker at no port": ("alerts.E018", {"CELERY_BROKER_URL": "redis://:secret@h:port/0"}),
+    "a broker with a slash in its password": ("alerts.E018", {"CELERY_BROKER_URL": "redis://:1/secret@h:6379/0"}),
+    "a broker's database without a number": ("alerts.E018", {"CELERY_BROKER_URL": "redis://:secret@h:6379/mine"}),
     "a lease of no time": ("alerts.E020", {"LEASE_SECONDS": "0"}),
     "a host that is none": ("alerts.E021", {"PROMETHEUS_ALLOWED_HOSTS": "a.example,http://b.example"}),
+    "a root that is not absolute": ("alerts.E022", {"PROMETHEUS_RULE_ROOTS": "/srv,servers"}),
+    "a root that is a file": ("alerts.E022", {"PROMETHEUS_RULE_ROOTS": "/etc/passwd"}),
+    "a root below a file": ("alerts.E022", {"PROMETHEUS_RULE_ROOTS": "/etc/passwd/servers"}),
+    "a root that is not there": ("alerts.W006", {"PROMETHEUS_RULE_ROOTS": "/srv,/nowhere/servers"}),
+    "credentials that are not absolute": ("alerts.E023", {"PROMETHEUS_CREDENTIALS_DIR": "credentials"}),
+    "credentials that are a file": ("alerts.E023", {"PROMETHEUS_CREDENTIALS_DIR": "/etc/passwd"}),
+    "credentials that are not there": ("alerts.W007", {"PROMETHEUS_CREDENTIALS_DIR": "/nowhere/credentials"}),
+    "a host that is a URL": ("alerts.E024", {"ALLOWED_HOSTS": "a.example,http://b.example/"}),
+    "a host with a path": ("alerts.E024", {"ALLOWED_HOSTS": "a.example/x"}),
+    "hosts with blanks between": ("alerts.E024", {"ALLOWED_HOSTS": "a.example b.example"}),
+    "a host with a port": ("alerts.E024", {"ALLOWED_HOSTS": "a.example:8000"}),
+    "a pattern that Django does not know": ("alerts.E024", {"ALLOWED_HOSTS": "*.example"}),
+    "an address without its brackets": ("alerts.E024", {"ALLOWED_HOSTS": "::1"}),
+    "figures in a file": ("alerts.E025", {"PROMETHEUS_MULTIPROC_DIR": "/etc/passwd"}),
+    "figures nowhere": ("alerts.E025", {"PROMETHEUS_MULTIPROC_DIR": "/nowhere"}),
     "no promtool": ("alerts.W001", {"PATH": "/nowhere"}),
     "debugging in public": ("alerts.W002", {"DEBUG": "1", "BASE_URL": "https://h"}),
     "every host": ("alerts.W003", {"ALLOWED_HOSTS": "*"}),
@@ -93,6 +120,34 @@ def test_a_wrong_setting_is_found_with_a_hint(tmp_path: Path, check_id: str, var
     assert "/secret" not in message
 
 
+@pytest.mark.parametrize(
+    ("check_id", "name"),
+    [
+        ("alerts.E012", "PROMETHEUS_RULE_DIR"),
+        ("alerts.E022", "PROMETHEUS_RULE_ROOTS"),
+        ("alerts.E023", "PROMETHEUS_CREDENTIALS_DIR"),
+        ("alerts.E025", "PROMETHEUS_MULTIPROC_DIR"),
+    ],
+)
+def test_a_directory_that_is_closed_to_us_is_found(tmp_path: Path, check_id: str, name: str) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    found = checked(tmp_path / "var", **{name: str(tmp_path / "closed")})
+    assert [message[0] for message in found if message[0] != "alerts.W001"] == [check_id]
+    below = checked(tmp_path / "var", **{name: str(tmp_path / "closed" / "below")})
+    assert [message[0] for message in below if message[0] != "alerts.W001"] == [check_id]
+
+
+def test_sound_settings_pass(tmp_path: Path) -> None:
+    sound = {
+        "ALLOWED_HOSTS": "alerts.example,.example.org,web,my_host,10.0.0.5,[::1],[fd00::1]",
+        "CELERY_BROKER_URL": "rediss://me:p%2Fw@redis.example:6379/15?ssl_cert_reqs=required",
+        "PROMETHEUS_RULE_ROOTS": f"{tmp_path},/srv",
+        "PROMETHEUS_CREDENTIALS_DIR": str(tmp_path),
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
+    }
+    assert [message for message in checked(tmp_path, **sound) if message[0] != "alerts.W001"] == []
+
+
 def test_without_any_variable_nothing_is_wrong(tmp_path: Path) -> None:
     assert [message[0] for message in checked(tmp_path) if message[0] != "alerts.W001"] == []
 
@@ -107,6 +162,14 @@ def test_the_web_does_not_open_on_a_wrong_setting(tmp_path: Path) -> None:
     result = python("import config_server.wsgi", tmp_path, PROMETHEUS_RULE_LAYOUT="per-group")
     assert result.returncode == 1
     assert "(alerts.E007) PROMETHEUS_RULE_LAYOUT" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("process", ["worker", "beat"])
+def test_celery_does_not_open_on_a_wrong_setting(tmp_path: Path, process: str) -> None:
+    code = f"from celery.__main__ import main; import sys; sys.argv[1:] = ['-A', 'config_server', '{process}']; main()"
+    result = python(code, tmp_path, CELERY_BROKER_URL="memory://")
+    assert result.returncode == 1
+    assert "(alerts.E018) CELERY_BROKER_URL" in result.stderr.splitlines()[-1]
 
 
 def test_the_web_opens_on_sound_settings(tmp_path: Path) -> None:
@@ -134,6 +197,7 @@ def test_cookies_are_secure_behind_https(tmp_path: Path) -> None:
     assert python(code, tmp_path).stdout == "False False [] [::1]\n"
     behind = python(code, tmp_path, BASE_URL="https://alerts.example.org:8443/x/").stdout
     assert behind == "True True ['https://alerts.example.org:8443'] alerts.example.org\n"
+    assert python(code, tmp_path, BASE_URL="http://[fd00::1]:8000").stdout.endswith(" [fd00::1]\n")
 
 
 # -- the secret key ----------------------------------------------------------------------------------------------------
