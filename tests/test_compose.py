@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -125,10 +127,12 @@ def test_the_agent_delivers_to_the_prometheus_far_away(inside, run_process, star
     agent = run_process(SERVICES["agent"]["command"], env=private | own, name="agent")
     assert run_process([sys.executable, "manage.py", "load_demo"], env=inside, name="demo").wait(120) == 0
     eventually(far.rules, timeout=60, what="the rules in the Prometheus far away")
-    probe = [word.replace("/rules", str(far_rules)) for word in SERVICES["agent"]["healthcheck"]["test"][1:]]
-    eventually(lambda: subprocess.run(probe).returncode == 0, what="the agent's health check")
+    eventually(lambda: healthy("agent", own, tmp_path), what="the agent's health check")
     agent.send(signal.SIGTERM)
     assert agent.wait(30) == 0
+    long_ago = time.time() - 600
+    os.utime(far_rules / ".agent/alive", (long_ago, long_ago))
+    assert not healthy("agent", own, tmp_path)
 
 
 def test_every_service_is_shut_in_and_watched():

@@ -270,10 +270,11 @@ def test_web_waits_for_the_tables_and_then_answers_its_probes(
     assert "Traceback" not in web.output
 
 
-@pytest.mark.parametrize("service", ["web", "worker", "tasks", "beat"])
+@pytest.mark.parametrize("service", ["web", "worker", "tasks", "beat", "agent"])
 def test_processes_are_those_of_compose(service: str) -> None:
     """Whose tests start them, and ask them how they are."""
-    container, theirs = CONTAINERS[f"Deployment/{service}/{service}"], COMPOSE[service]
+    owner = "StatefulSet/prometheus" if service == "agent" else f"Deployment/{service}"
+    container, theirs = CONTAINERS[f"{owner}/{service}"], COMPOSE[service]
     assert container["command"] == theirs["command"]
     if service != "web":
         probe = [word.replace("$$", "$") for word in theirs["healthcheck"]["test"][1:]]
@@ -281,10 +282,21 @@ def test_processes_are_those_of_compose(service: str) -> None:
 
 
 def test_whatever_runs_on_is_watched() -> None:
-    """But for the agent: it speaks to the control plane, which tells when it was last seen."""
     watched = {name for name, container in CONTAINERS.items() if "livenessProbe" in container}
     once = {name for name in CONTAINERS if name.startswith("Job/") or name.endswith("/wait-for-migrations")}
-    assert CONTAINERS.keys() - watched - once == {"StatefulSet/prometheus/agent"}
+    assert CONTAINERS.keys() - watched == once
+
+
+def test_prometheus_serves_on_without_its_agent() -> None:
+    """A pod is ready when all its containers are."""
+    assert "readinessProbe" not in CONTAINERS["StatefulSet/prometheus/agent"]
+
+
+def test_the_example_sends_its_alerts_somewhere() -> None:
+    example = yaml.safe_load(OBJECTS["ConfigMap/prometheus"]["data"]["prometheus.yml"])
+    (alertmanagers,) = example["alerting"]["alertmanagers"]
+    (found,) = alertmanagers["dns_sd_configs"]
+    assert (found["type"], found["port"]) == ("A", 9093)
 
 
 def test_prometheus_answers_its_probes(start_prometheus: Callable[..., PrometheusServer]) -> None:

@@ -10,7 +10,7 @@ import logging
 import queue
 import signal
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 from alerts.adapters.deliverer import problem
 from alerts.agent.backoff import Backoff
@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 GOOD, UNDELIVERED, AWAY = 0, 1, 3
 LAST_WORDS = 5.0
+SIGN_OF_LIFE = "alive"
+"""A file beside the last good bundle, touched after every turn, be it in vain."""
+LONGEST_REST = 60.0
+"""Seconds between two turns, should there be nothing to do: so old the sign of life gets while all is well."""
 
 
 class Agent:
@@ -53,6 +57,7 @@ class Agent:
             return self._once()
         Poller(self.control_plane, self.options.wait, self._etag, self.inbox.put).start()
         while not self.stopping:
+            self._give_sign_of_life()
             message = self._next_message()
             if not self.stopping:
                 try:
@@ -71,6 +76,11 @@ class Agent:
         """What it is in the middle of is finished: that takes seconds."""
         self.stopping = True
         self.inbox.put(None)
+
+    def _give_sign_of_life(self) -> None:
+        """Its age tells an agent that hangs from one that only waits for the control plane, or for Prometheus."""
+        with suppress(OSError):
+            (self.options.keeps_in / SIGN_OF_LIFE).touch(mode=0o600)
 
     def _begin(self) -> None:
         """What is on disk and loaded comes first, whatever the control plane may say later."""
@@ -110,7 +120,7 @@ class Agent:
         due = min(self.look_at, self.report_at, self.retry_at if self.failed else self.look_at)
         newest: Offer | BrokenBundle | None = None
         try:
-            newest = self.inbox.get(timeout=max(0.0, due - time.monotonic()))
+            newest = self.inbox.get(timeout=min(LONGEST_REST, max(0.0, due - time.monotonic())))
             while True:
                 newest = self.inbox.get_nowait() or newest
         except queue.Empty:

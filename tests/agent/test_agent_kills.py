@@ -47,7 +47,7 @@ def test_killed_at_any_step_the_next_agent_finishes(site: Site, failpoint):
     assert report["loaded_hash"] == second["content_hash"]
     assert site.loaded() == {"Down"}
     assert not [name for name in os.listdir(site.rule_dir / "releases") if name.startswith(".")]
-    assert sorted(os.listdir(site.rule_dir / ".agent")) == ["last_good.json", "lock"]
+    assert sorted(os.listdir(site.rule_dir / ".agent")) == ["alive", "last_good.json", "lock"]
 
 
 @pytest.mark.parametrize("failpoint", ["swap.renamed", "reload.after", "read_back.before", "record.before"])
