@@ -19,6 +19,7 @@ import pytest
 from tests.servers import binaries
 from tests.servers.alertmanager import AlertmanagerServer
 from tests.servers.binaries import PrometheusBinaries
+from tests.servers.composed import ComposedPostgreSQL, ComposedRedis
 from tests.servers.loopback import Exporter, Webhook
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import Process
@@ -150,6 +151,21 @@ def postgresql() -> Iterator[PostgreSQL]:
 def redis_server(server_folder: Path) -> Iterator[RedisServer]:
     server = RedisServer(server_folder / "redis").start()
     yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def composed_postgresql() -> Iterator[ComposedPostgreSQL]:
+    run = Path(os.environ["CONFIG_SERVER_TEST_RUN"])
+    server = ComposedPostgreSQL(run / f"composed-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def composed_redis(server_folder: Path) -> Iterator[ComposedRedis]:
+    server = ComposedRedis(server_folder / "redis").start()
+    yield server  # type: ignore[misc]
     server.stop()
 
 

@@ -26,14 +26,14 @@ LONG_RUNNING = [name for name, service in SERVICES.items() if service["restart"]
 
 
 @pytest.fixture
-def inside(tmp_path, product_environment, postgresql):
+def inside(tmp_path, product_environment, composed_postgresql):
     """What a control plane container sees, with its paths below tmp_path; and how a command looks from outside."""
     for volume in ("state", "rules", "tokens"):
         (tmp_path / volume).mkdir()
     given = SERVICES["web"]["environment"]
     own = {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-        "DATABASE_URL": postgresql.create_database(f"compose_{tmp_path.parent.name}_{free_port()}".replace("-", "_")),
+        "DATABASE_URL": composed_postgresql.create_database(f"compose_{free_port()}"),
         "SECRET_KEY": "outside containers " * 3,
         "VAR_DIR": str(tmp_path / "state"),
         "PROMETHEUS_RULE_DIR": str(tmp_path / "rules"),
@@ -43,6 +43,13 @@ def inside(tmp_path, product_environment, postgresql):
     }
     assert given.keys() - own.keys() == {"CELERY_BROKER_URL", "PROMETHEUS_URL"}
     return product_environment | own
+
+
+@pytest.fixture
+def inside_init(inside):
+    more = SERVICES["init"]["environment"].items() - SERVICES["web"]["environment"].items()
+    assert dict(more).keys() == {"PGOPTIONS"}
+    return inside | dict(more)
 
 
 def outside(command, tmp_path, port=0):
@@ -58,11 +65,12 @@ def outside(command, tmp_path, port=0):
 
 
 @pytest.mark.slow
-def test_init_and_web_run_as_they_are_written(inside, run_process, tmp_path):
-    assert run_process(outside(SERVICES["init"]["command"], tmp_path), env=inside, name="init").wait(120) == 0
+def test_init_and_web_run_as_they_are_written(inside, inside_init, run_process, tmp_path):
+    init = outside(SERVICES["init"]["command"], tmp_path)
+    assert run_process(init, env=inside_init, name="init").wait(120) == 0
     token = (tmp_path / "tokens/discovery").read_text().strip()
     # The second start of the set-up keeps the token that Prometheus has.
-    assert run_process(outside(SERVICES["init"]["command"], tmp_path), env=inside, name="init-again").wait(120) == 0
+    assert run_process(init, env=inside_init, name="init-again").wait(120) == 0
     assert (tmp_path / "tokens/discovery").read_text().strip() == token
 
     port = free_port()
@@ -87,8 +95,8 @@ def healthy(service, environment, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("service", ["worker", "tasks", "beat"])
-def test_the_workers_run_as_they_are_written_and_stop_cleanly(service, inside, run_process, redis_server, tmp_path):
-    environment = inside | {"CELERY_BROKER_URL": redis_server.url(), "LOG_FORMAT": "json"}
+def test_the_workers_run_as_they_are_written_and_stop_cleanly(service, inside, run_process, composed_redis, tmp_path):
+    environment = inside | {"CELERY_BROKER_URL": composed_redis.url(), "LOG_FORMAT": "json"}
     assert run_process([sys.executable, "manage.py", "migrate"], env=environment, name="migrate").wait(120) == 0
     assert not healthy(service, environment, tmp_path)
     worker = run_process(SERVICES[service]["command"], env=environment, name=service)
@@ -168,10 +176,6 @@ def test_the_servers_accept_their_configurations(promtool):
     reason="no docker compose on this machine",
 )
 def test_docker_compose_accepts_the_file(tmp_path):
-    environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(tmp_path),
-        "SECRET_KEY": "a",
-        "POSTGRES_PASSWORD": "b",
-    }
+    passwords = dict.fromkeys(("SECRET_KEY", "POSTGRES_PASSWORD", "DATABASE_PASSWORD", "REDIS_PASSWORD"), "a")
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path), **passwords}
     subprocess.run(["docker", "compose", "config", "--quiet"], cwd=ROOT, env=environment, check=True)

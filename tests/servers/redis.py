@@ -21,11 +21,9 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/{database}"
 
     def start(self) -> RedisServer:
-        environment = {"PATH": "/usr/bin:/bin", **library_path(self.binary)}
         for attempt in range(5):
             self.port = self.port or free_port()
-            options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
-            process = Process([self.binary, *options], self.folder, env=environment)
+            process = Process(self._command(), self.folder, env=self._environment())
             try:
                 process.start().expect("Ready to accept connections")
             except ServerFailed:
@@ -38,6 +36,12 @@ class RedisServer:
                 took_part.note(f"redis {version_of(self.binary)}")
                 return self
         raise AssertionError("unreachable")
+
+    def _command(self) -> list[str | Path]:
+        return [self.binary, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": "/usr/bin:/bin", **library_path(self.binary)}
 
     def stop(self) -> None:
         if self._process:
