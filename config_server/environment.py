@@ -109,14 +109,13 @@ class Environment:
         return found
 
     def hosts(self, name: str, default: tuple[str, ...], check_id: str) -> tuple[str, ...]:
-        """What a request's ``Host`` is compared with, port aside."""
-        found = self.words(name, default)
-        for host in found:
-            if found is not default and host != "*" and not _is_host(host):
+        """As a request's ``Host`` has them: without a port, IPv6 addresses in brackets (added where they lack)."""
+        for host in self.words(name, ()):
+            if host != "*" and not HOST.match(host) and not _is_ipv6(host.removeprefix("[").removesuffix("]")):
                 hint = "List hosts without scheme, port or path: alerts.example, .example.org, 10.0.0.5, [::1]."
                 self.wrong(check_id, name, f"holds {host!r}, which is no host.", hint)
                 return default
-        return found
+        return tuple(f"[{host}]" if _is_ipv6(host) else host for host in self.words(name, default))
 
     def redis(self, name: str, default: str | None, check_id: str) -> str | None:
         """``redis://`` or ``rediss://``. The URL is not repeated: it may hold a password."""
@@ -140,13 +139,12 @@ class Environment:
         return default
 
 
-def _is_host(text: str) -> bool:
-    if not text.startswith("["):
-        return bool(HOST.match(text))
+def _is_ipv6(text: str) -> bool:
     try:
-        return text.endswith("]") and bool(IPv6Address(text[1:-1]))
+        IPv6Address(text)
     except ValueError:
         return False
+    return True
 
 
 def _is_redis(url: str) -> bool:

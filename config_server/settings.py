@@ -78,12 +78,8 @@ SEVERITIES = environment.words("SEVERITIES", ("critical", "warning", "info"))
 
 BASE_URL = environment.url("BASE_URL", "", "alerts.E010")
 _base = urlsplit(BASE_URL)
-_own_host = f"[{_base.hostname}]" if ":" in (_base.hostname or "") else _base.hostname
-ALLOWED_HOSTS = list(
-    environment.hosts(
-        "ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]", *((_own_host,) if _own_host else ())), "alerts.E024"
-    )
-)
+_own_host = (_base.hostname,) if _base.hostname else ()
+ALLOWED_HOSTS = list(environment.hosts("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]", *_own_host), "alerts.E024"))
 SECRET_KEY = secret_key(environment, VAR_DIR, required=not DEBUG and DATABASES["default"]["ENGINE"] == POSTGRESQL)
 
 ROOT_URLCONF = "config_server.urls"

@@ -96,7 +96,7 @@ WRONG = {
     "hosts with blanks between": ("alerts.E024", {"ALLOWED_HOSTS": "a.example b.example"}),
     "a host with a port": ("alerts.E024", {"ALLOWED_HOSTS": "a.example:8000"}),
     "a pattern that Django does not know": ("alerts.E024", {"ALLOWED_HOSTS": "*.example"}),
-    "an address without its brackets": ("alerts.E024", {"ALLOWED_HOSTS": "::1"}),
+    "an address with a port": ("alerts.E024", {"ALLOWED_HOSTS": "[::1]:8000"}),
     "figures in a file": ("alerts.E025", {"PROMETHEUS_MULTIPROC_DIR": "/etc/passwd"}),
     "figures nowhere": ("alerts.E025", {"PROMETHEUS_MULTIPROC_DIR": "/nowhere"}),
     "no promtool": ("alerts.W001", {"PATH": "/nowhere"}),
@@ -198,6 +198,7 @@ def test_cookies_are_secure_behind_https(tmp_path: Path) -> None:
     behind = python(code, tmp_path, BASE_URL="https://alerts.example.org:8443/x/").stdout
     assert behind == "True True ['https://alerts.example.org:8443'] alerts.example.org\n"
     assert python(code, tmp_path, BASE_URL="http://[fd00::1]:8000").stdout.endswith(" [fd00::1]\n")
+    assert python(code, tmp_path, ALLOWED_HOSTS="web,fd00::1").stdout.endswith(" [fd00::1]\n")  # a pod's address
 
 
 # -- the secret key ----------------------------------------------------------------------------------------------------
