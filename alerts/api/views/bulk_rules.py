@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts.actions import bulk_rules
-from alerts.api import idempotency, parsers
-from alerts.api.errors import serializer_entries
+from alerts.api import bulk, idempotency, parsers
 from alerts.api.examples import EXAMPLES
 from alerts.api.openapi import Answer, Operation
 from alerts.api.query import DRY_RUN
-from alerts.api.serializers.bulk import AlertRuleInBulk, AlertRules, AlertRulesWritten
+from alerts.api.serializers.bulk import AlertRules, AlertRulesWritten
 from alerts.api.views.base import ApiView
-from alerts.domain.errors import Finding
 
 
 class BulkRules(ApiView):
@@ -31,7 +27,7 @@ class BulkRules(ApiView):
         dry_run = self.query["dry_run"]
 
         def work() -> Response:
-            items, faults = _judged(body)
+            items, faults = bulk.read(body)
             return Response(asdict(bulk_rules.write_all(items, faults=faults, dry_run=dry_run)))
 
         return idempotency.once(request, body, work, dry_run=dry_run)
@@ -60,29 +56,3 @@ class BulkRules(ApiView):
                 problems=(409,),
             )
         }
-
-
-def _judged(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[int, list[Finding]]]:
-    """What was said of each rule, and what is wrong with the shape of some."""
-    rules = body.get("rules")
-    if body.keys() != {"rules"} or not isinstance(rules, list) or not rules:
-        few = {"rules": rules[:1]} if isinstance(rules, list) else {}  # the others are judged below, and cheaper
-        AlertRules(data={**body, **few}).is_valid(raise_exception=True)
-    bulk_rules.check_count(len(rules or ()))
-    one = AlertRuleInBulk()
-    writable = {name for name, field in one.fields.items() if not field.read_only}
-    items: list[dict[str, Any]] = []
-    faults: dict[int, list[Finding]] = {}
-    for place, rule in enumerate(rules or ()):
-        try:
-            values = one.run_validation(rule)
-            # What was not said is no word against a template.
-            items.append({name: value for name, value in values.items() if name in rule and name in writable})
-        except ValidationError as refused:
-            said = rule if isinstance(rule, dict) else {}
-            items.append({name: said[name] for name in bulk_rules.NAMING if name in said})
-            faults[place] = [
-                Finding(entry["code"], entry["message"], entry["pointer"])
-                for entry in serializer_entries(refused.detail)
-            ]
-    return items, faults

@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import orjson
 from django.core.management.base import CommandError
 
 from alerts.actions import bulk_rules
@@ -22,23 +21,32 @@ class Command(PolicyCommand):
         parser.add_argument("--dry-run", action="store_true", help="validate and compile, store nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rules = _rules_of(options["file"])
+        # The API's own reading and wording, loaded only when somebody asks for them.
+        from rest_framework.exceptions import ValidationError
+
+        from alerts.api import bulk, parsers
+        from alerts.api.errors import problem_of
+        from alerts.api.problems import ApiProblem
+
         try:
-            done = bulk_rules.write_all(rules, dry_run=options["dry_run"])
-        except PolicyError as refused:
-            for finding in refused.findings[:SHOWN]:
-                self.stderr.write(f"{finding.pointer}: {finding}")
-            raise CommandError(f"nothing was written: {len(refused.findings)} objections") from None
+            items, faults = bulk.read(parsers.parse_object(_bytes_of(options["file"], parsers.MAX_BULK_BODY)))
+            done = bulk_rules.write_all(items, faults=faults, dry_run=options["dry_run"])
+        except (ApiProblem, ValidationError, PolicyError) as refused:
+            problem = problem_of(refused)
+            for one in problem.errors[:SHOWN]:
+                self.stderr.write(": ".join(filter(None, (one["pointer"], one["message"], one.get("hint")))))
+            count = problem.extra.get("error_count", len(problem.errors))
+            raise CommandError(f"nothing was written: {count} objections, first {problem.detail}") from None
         self.stdout.write(f"{done.created} created, {done.updated} updated, {done.unchanged} unchanged")
 
 
-def _rules_of(file: Path) -> list[dict[str, Any]]:
+def _bytes_of(file: Path, limit: int) -> bytes:
+    """What the API takes as a body is taken here, and no more."""
     try:
-        rules = orjson.loads(file.read_bytes())["rules"]
+        with file.open("rb") as stream:
+            found = stream.read(limit + 1)
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError):
-        raise CommandError(f'{file} is not JSON with an array "rules"') from None
-    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise CommandError(f'{file}: "rules" must be an array of objects')
-    return rules
+    if len(found) > limit:
+        raise CommandError(f"{file} has more than {limit // 2**20} MiB; write its rules in several parts")
+    return found
