@@ -8,15 +8,15 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from alerts.actions import bundles, changes, compiled_keys, releases, telemetry, wanted
 from alerts.actions.compile_check import promtool, promtool_version
-from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, refusal_problem
+from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, put_back, refusal_problem
 from alerts.actions.lease import Lease
 from alerts.actions.outcomes import record_failure, record_success
-from alerts.actions.rebuild import put_back
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.prometheus import PrometheusError
 from alerts.adapters.promtool import PromtoolError, Refusal
@@ -58,6 +58,7 @@ class Attempt:
         self._first = compiled.content_hash
         self._blamed: Blamed = {}
         self._drifted = False
+        self._asks = True
 
     def deliver(self, *, check_all: bool) -> None:
         """Into the server's directory; the release and the server's state tell how it went."""
@@ -78,6 +79,11 @@ class Attempt:
                 self._succeed(delivery, read_back)
                 return
         self._fail(State.REJECTED, [problem("promtool_refused", "promtool refuses what is left, too")])
+
+    def place(self) -> None:
+        """Into the server's directory, and no further: it is told and asked nothing, so nothing is verified."""
+        self.spec, self._asks = replace(self.spec, reload_enabled=False), False
+        self.deliver(check_all=True)
 
     def _run(self, delivery: Delivery) -> bool:
         try:
@@ -134,7 +140,7 @@ class Attempt:
 
     def _succeed(self, delivery: Delivery, read_back: bool) -> None:
         # Asked before the transaction: nobody else's write should wait for Prometheus.
-        seen = {**_seen(delivery), "promtool_version": promtool_version() or ""}
+        seen = {**(_seen(delivery) if self._asks else {}), "promtool_version": promtool_version() or ""}
         record_success(self.release, self.state, self.lease.guard, verified=read_back, **seen)
         if self._drifted:
             telemetry.note_healed(self.spec.name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from alerts.actions import file_contents
 from alerts.actions.compile_check import promtool
 from alerts.actions.lease import Lease, LeaseLost
 from alerts.actions.wanted import WantedSet
@@ -17,7 +18,7 @@ from alerts.adapters import directory_delivery
 from alerts.adapters.deliverer import Bundle, Entered, Overtaken, Problem, Seen, Undelivered, deliver, problem
 from alerts.adapters.directory_delivery import DirectoryDelivery, drift_problem, refusal_problem
 from alerts.adapters.prometheus import Prometheus
-from alerts.adapters.release_store import Drift, ReleaseStore
+from alerts.adapters.release_store import Drift, ReleaseStore, StoreError
 from alerts.adapters.server_spec import ServerSpec
 from alerts.models import Release
 
@@ -29,6 +30,7 @@ __all__ = [
     "look",
     "problem",
     "prometheus",
+    "put_back",
     "refusal_problem",
     "rule_store",
 ]
@@ -107,6 +109,23 @@ class ReleaseJournal:
 
     def warn(self, problem: Problem) -> None:
         self.release.warnings.append(problem)
+
+
+def put_back(spec: ServerSpec, release: Release, lease: Lease) -> None:
+    """A release's files in force on disk, and nothing else: the next start reads them. Raises StoreError, LeaseLost."""
+    contents = file_contents.contents(release.manifest, set(release.manifest))
+    if missing := len(release.manifest) - len(contents):
+        raise StoreError("contents_gone", f"{missing} of its files are no longer kept in the database")
+    store = rule_store(spec)
+    try:
+        lease.renew()
+        staged = store.stage(contents, lease.epoch)
+        lease.renew()
+        store.activate(staged.content_hash, lease.epoch)
+    except StoreError as error:
+        if error.code == "fenced_off":
+            raise LeaseLost(lease.server) from error
+        raise
 
 
 def look(spec: ServerSpec, wanted: WantedSet) -> Seen:

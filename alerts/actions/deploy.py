@@ -46,10 +46,11 @@ class Outcome:
         return self.release is not None and self.release.state in releases.IN_FORCE
 
 
-def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -> Outcome:
+def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False, load: bool = True) -> Outcome:
     """Brings ``server`` to the wanted state, once. ``force``: deliver and read back even when nothing seems changed.
 
-    One that is not enabled keeps what it has.
+    Without ``load`` the files are put in force on disk, for a server that is away: it is not asked, so the release
+    stays ``active`` until somebody reads it back. One that is not enabled keeps what it has.
     """
     before = servers.spec(server)
     if not before.enabled:
@@ -58,7 +59,7 @@ def deploy(trigger: str, *, server: str = DEFAULT_SERVER, force: bool = False) -
         if lease is None:
             return Outcome(None)
         try:
-            return _deploy(trigger, lease, force)
+            return _deploy(trigger, lease, force, load)
         except NotFound:
             logger.info("it was deleted meanwhile; this deploy stops")
             return Outcome(None)
@@ -97,7 +98,7 @@ def deploy_and_wait(trigger: str, *, server: str = DEFAULT_SERVER, timeout: floa
         time.sleep(0.1)
 
 
-def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
+def _deploy(trigger: str, lease: Lease, force: bool, load: bool) -> Outcome:
     begun = releases.begun(lease.server)
     # After what was asked for: its answer holds what was written before. Who moves the server takes the lease away.
     state = releases.state_of(lease.server)
@@ -114,7 +115,7 @@ def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
         if (offered := bundles.standing(state, wanted_set, lease.guard)) is not None:
             releases.answer_pending(pending, wanted_set)
             return Outcome(offered)
-    elif not force and releases.holds(state, wanted_set) and not releases.disk_drift(spec, state.loaded_release):
+    elif not force and _stands(spec, state, wanted_set, load):
         with transaction.atomic():
             lease.guard()
             unchanged = releases.note_unchanged(state, wanted_set, pending)
@@ -137,9 +138,18 @@ def _deploy(trigger: str, lease: Lease, force: bool) -> Outcome:
     attempt = Attempt(spec, release, wanted_set, state, lease)
     if spec.delivery == "agent":
         attempt.offer(refused_there)
+    elif not load:
+        attempt.place()
     else:
         attempt.deliver(check_all=force)
     return Outcome(release, changed=True)
+
+
+def _stands(spec: ServerSpec, state: ServerState, wanted_set: WantedSet, load: bool) -> bool:
+    """Whether this very content is in force already. What was placed unseen has yet to be loaded by whoever may."""
+    in_force = state.loaded_release
+    unseen = in_force is not None and in_force.state == State.ACTIVE and spec.reload_enabled and load
+    return not unseen and releases.holds(state, wanted_set) and not releases.disk_drift(spec, in_force)
 
 
 def _wanted(spec: ServerSpec, revision: int, state: ServerState) -> WantedSet:

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alerts.actions import file_contents, releases, servers
-from alerts.actions.delivery import rule_store
-from alerts.actions.lease import Lease, LeaseLost, held
+from alerts.actions import releases, servers
+from alerts.actions.delivery import put_back, rule_store
+from alerts.actions.deploy import deploy
+from alerts.actions.lease import LeaseLost, held
 from alerts.adapters.release_store import StoreError
 from alerts.adapters.server_spec import ServerSpec
 from alerts.models import Release
 
+BY_AGENT = "its agent puts back its own last good release, or fetches it again; nothing is to be done here"
+BUSY = "another process is delivering to it; try again"
+
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was put back for one server. ``problem``: why nothing was; empty when all went well."""
+    """What is in place for one server. ``problem``: why nothing is; empty when all went well.
+
+    ``anew``: the policy as it is now, since the server was never seen to hold a release.
+    """
 
     server: str
     release_id: int | None = None
@@ -26,47 +33,51 @@ class Rebuilt:
     rules: int = 0
     content_hash: str = ""
     problem: str = ""
+    anew: bool = False
 
 
 def rebuild(server: str) -> Rebuilt:
     """Writes the files that the server was last seen to hold (or is pinned to) and puts them in force on disk.
 
-    Prometheus is not asked: reload it, or let the worker see to it.
+    One that never held any gets the policy as it is now, judged by promtool as ever. Prometheus is not asked: reload
+    it, or let the worker see to it.
     """
     spec = servers.spec(server)
     if spec.delivery == "agent":
-        return Rebuilt(server, problem="its agent does this by itself, from its own last good release or the server's")
+        return Rebuilt(server, problem=BY_AGENT)
     state = releases.state_of(server)
     release = state.pinned_release or releases.good_release(state)
-    if release is None:
-        return Rebuilt(
-            server, problem=f"it was never seen to hold a release; `manage.py sync {server}` makes its first"
-        )
-    with held(server) as lease:
-        if lease is None:
-            return Rebuilt(server, release.pk, problem="another process is delivering to it; try again")
-        try:
-            rule_store(spec).prepare()
-            put_back(spec, release, lease)
-        except StoreError as error:
-            return Rebuilt(server, release.pk, problem=str(error))
-        except LeaseLost:
-            return Rebuilt(server, release.pk, problem="another process delivers to it since; it goes on")
-    return Rebuilt(server, release.pk, len(release.manifest), release.rule_count, release.content_hash)
-
-
-def put_back(spec: ServerSpec, release: Release, lease: Lease) -> None:
-    """A release's files in force on disk, and nothing else: the next start reads them. Raises StoreError, LeaseLost."""
-    contents = file_contents.contents(release.manifest, set(release.manifest))
-    if missing := len(release.manifest) - len(contents):
-        raise StoreError("contents_gone", f"{missing} of its files are no longer kept in the database")
-    store = rule_store(spec)
     try:
-        lease.renew()
-        staged = store.stage(contents, lease.epoch)
-        lease.renew()
-        store.activate(staged.content_hash, lease.epoch)
+        rule_store(spec).prepare()
+        return _first(spec) if release is None else _again(spec, release)
     except StoreError as error:
-        if error.code == "fenced_off":
-            raise LeaseLost(lease.server) from error
-        raise
+        return Rebuilt(server, release.pk if release else None, problem=str(error))
+
+
+def _again(spec: ServerSpec, release: Release) -> Rebuilt:
+    with held(spec.name) as lease:
+        if lease is None:
+            return Rebuilt(spec.name, release.pk, problem=BUSY)
+        try:
+            put_back(spec, release, lease)
+        except LeaseLost:
+            return Rebuilt(spec.name, release.pk, problem="another process delivers to it since; it goes on")
+    return _in_place(release)
+
+
+def _first(spec: ServerSpec) -> Rebuilt:
+    if not spec.enabled:
+        return Rebuilt(spec.name, problem="it is disabled, and was never seen to hold a release")
+    outcome = deploy("rebuild", server=spec.name, load=False)
+    release = outcome.release
+    if release is None:
+        return Rebuilt(spec.name, problem=BUSY)
+    if not outcome.good:
+        said = "; ".join(error["message"] for error in release.errors[:3])
+        return Rebuilt(spec.name, release.pk, problem=said or release.state)
+    return _in_place(release, anew=True)
+
+
+def _in_place(release: Release, *, anew: bool = False) -> Rebuilt:
+    files, rules = len(release.manifest), release.rule_count
+    return Rebuilt(release.server, release.pk, files, rules, release.content_hash, anew=anew)

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from alerts.actions import effective, groups, rebuild, reconcile, rules, servers, targets
+from alerts.actions import effective, fleet_status, groups, rebuild, reconcile, rules, servers, targets
 from alerts.actions.deploy import deploy
 from alerts.models import CompiledKey, Namespace, PrometheusServer, ServerState
 from tests.delivery.conftest import break_behind_our_back, delivered, loaded_names
@@ -168,6 +168,68 @@ def test_rule_directories_come_back_from_the_database_alone(fleet: SimpleNamespa
         fleet.real[side].start()
         assert loaded_names(fleet.real[side]) == {"Down"}
         assert reconcile.reconcile(server=side).changed is False
+
+
+def test_a_server_that_was_never_seen_gets_the_present_policy_before_it_is_up(
+    fleet: SimpleNamespace, tmp_path: Path
+) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    for side in ("eu", "us"):
+        fleet.real[side].stop()
+        assert not deploy("test", server=side).good
+    printed = run("rebuild")
+    assert printed.count("1 files, 1 rules of release") == printed.count("compiled anew") == 2
+    for side in ("eu", "us"):
+        assert (tmp_path / "servers" / side / "current/global.yml").exists()
+        placed = ServerState.objects.get(pk=side).loaded_release
+        assert placed is not None
+        assert (placed.state, placed.verified_at, placed.trigger) == ("active", None, "test"), "the same try, one row"
+        assert fleet_status.standings([(side, "directory", True)])[side].reason == "unverified"
+    fleet.real["eu"].start()
+    assert loaded_names(fleet.real["eu"]) == {"Down"}, "it started with them"
+    delivered(deploy("test", server="eu"))
+    delivered(reconcile.reconcile(server="eu"))
+
+
+def test_what_was_placed_unseen_is_not_taken_for_loaded(fleet: SimpleNamespace) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    assert rebuild.rebuild("eu").anew
+    assert loaded_names(fleet.real["eu"]) == set(), "it was not told to load anything"
+    assert ServerState.objects.get(pk="eu").prometheus_version == "", "nor asked anything"
+    assert "(delivered)" in run("sync", "eu")
+    assert loaded_names(fleet.real["eu"]) == {"Down"}
+    assert not rebuild.rebuild("eu").anew
+    assert "(nothing to do)" in run("sync", "eu")
+
+
+def test_what_promtool_refuses_is_not_placed_anew_either(fleet: SimpleNamespace, product: Any, tmp_path: Path) -> None:
+    rule = rules.create({"name": "Down", "query_template": "up == 0"})
+    rules.create({"name": "Other", "query_template": "up == 1"})
+    break_behind_our_back(rule, query_template="sort_by_label(up)")
+    assert rebuild.rebuild("eu").rules == 1
+    placed = (tmp_path / "servers/eu/current/global.yml").read_text()
+    assert ("Other" in placed, "Down" in placed) == (True, False)
+    product.PROMTOOL_PATH = "/bin/false"
+    assert "promtool" in rebuild.rebuild("us").problem
+    assert not (tmp_path / "servers/us/current").exists()
+    with pytest.raises(CommandError, match="1 of 2 servers could not be rebuilt"):
+        run("rebuild")
+
+
+@pytest.mark.django_db
+def test_a_server_with_an_agent_is_no_failure_unless_it_is_named() -> None:
+    PrometheusServer.objects.create(name="far", url="http://127.0.0.1:9", delivery="agent")
+    PrometheusServer.objects.exclude(name="far").update(enabled=False)
+    assert "far: skipped: its agent puts back its own last good release" in run("rebuild")
+    with pytest.raises(CommandError, match="1 of 1 servers could not be rebuilt"):
+        run("rebuild", "far")
+
+
+@pytest.mark.django_db
+def test_nothing_new_is_compiled_for_a_disabled_server() -> None:
+    PrometheusServer.objects.update(enabled=False)
+    assert "it is disabled" in rebuild.rebuild("default").problem
+    assert ServerState.objects.get().loaded_release is None
 
 
 def test_a_database_put_back_in_time_does_not_lock_its_own_rule_directory(fleet: SimpleNamespace) -> None:

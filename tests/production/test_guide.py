@@ -36,6 +36,15 @@ def test_rule_directories_come_back_from_the_database_alone(fleet: Installation,
     assert "nothing to do" in fleet.manage("sync")
 
 
+def test_a_server_that_never_held_anything_gets_its_rules_before_it_is_up(fleet: Installation, tmp_path: Path) -> None:
+    fleet.act("prometheus_servers.create({'name': 'late', 'url': 'http://127.0.0.1:9'})")
+    (tmp_path / "servers/late").mkdir()
+    assert "compiled anew: it was never seen to hold any" in fleet.manage("rebuild")
+    assert files(tmp_path / "servers/late") == files(tmp_path / "rules")
+    assert "could not be rebuilt" not in fleet.manage("rebuild", "late")
+    fleet.manage("rebuild", "far", expect=1)
+
+
 def files(rule_dir: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (rule_dir / "current").iterdir()}
 
