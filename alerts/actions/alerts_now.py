@@ -18,6 +18,8 @@ from alerts.models import Membership
 
 PATIENCE = 3.0
 MOST_AT_ONCE = 32
+NAMED = 10
+"""Servers in one sentence."""
 FIRST = {"firing": 0, "pending": 1}
 
 
@@ -40,11 +42,23 @@ class AlertNow:
 
 @dataclass(frozen=True)
 class AlertsNow:
-    """``elsewhere`` carry no target label. ``unavailable`` says why nothing is known."""
+    """``elsewhere`` carry no target label. ``unavailable`` says why nothing is known; of the servers that are
+    ``not_asked``, since they have agents, nothing is known here."""
 
     by_target: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     elsewhere: list[dict[str, Any]] = field(default_factory=list)
     unavailable: str = ""
+    not_asked: tuple[str, ...] = ()
+
+    @property
+    def partial(self) -> str:
+        """Whose alerts are left out, in a sentence; empty when nobody's are."""
+        if not self.not_asked:
+            return ""
+        names, more = ", ".join(self.not_asked[:NAMED]), len(self.not_asked[NAMED:])
+        names += f" and {more} more" if more else ""
+        whose = "its agent's" if len(self.not_asked) == 1 else "their agents'"
+        return f"Alerts of {names} are not shown: {whose} Prometheus is not asked from here."
 
     def count(self, state: str) -> int:
         found = [alert for alerts in (*self.by_target.values(), self.elsewhere) for alert in alerts]
@@ -56,10 +70,17 @@ class AlertsNow:
 
 
 def ask(among: Sequence[ServerSpec] | None = None) -> AlertsNow:
-    """Asks the servers (None: all enabled ones), briefly and at once: a page must not wait for one that is down."""
-    asked = servers.enabled() if among is None else among
-    if not asked:
+    """Asks the servers (None: all enabled ones), briefly and at once: a page must not wait for one that is down.
+
+    Not those with an agent: it is beside them because we need not reach them.
+    """
+    found = servers.enabled() if among is None else among
+    if not found:
         return AlertsNow(unavailable="no enabled Prometheus server holds this")
+    not_asked = tuple(spec.name for spec in found if spec.delivery == "agent")
+    asked = [spec for spec in found if spec.delivery != "agent"]
+    if not asked:
+        return AlertsNow(not_asked=not_asked)
     with ThreadPoolExecutor(max_workers=min(len(asked), MOST_AT_ONCE)) as pool:
         answers = list(pool.map(_alerts_of, asked))
     by_target: dict[str, list[dict[str, Any]]] = {}
@@ -67,7 +88,7 @@ def ask(among: Sequence[ServerSpec] | None = None) -> AlertsNow:
     for alert in (alert for alerts, _ in answers for alert in alerts):
         host = alert.get("labels", {}).get(settings.TARGET_LABEL)
         (elsewhere if host is None else by_target.setdefault(host, [])).append(alert)
-    return AlertsNow(by_target, elsewhere, "; ".join(problem for _, problem in answers if problem))
+    return AlertsNow(by_target, elsewhere, "; ".join(problem for _, problem in answers if problem), not_asked)
 
 
 def _alerts_of(spec: ServerSpec) -> tuple[list[dict[str, Any]], str]:

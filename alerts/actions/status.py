@@ -26,6 +26,7 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     return {
         "server": server,
         "url": prometheus(spec).name,
+        "delivery": spec.delivery,
         "rule_dir": str(spec.rule_dir),
         "layout": spec.layout,
         "revision": standing.revision,

@@ -218,6 +218,7 @@ PLAN: dict[str, Any] = {
 STATUS = {
     "server": "default",
     "url": "http://127.0.0.1:9090",
+    "delivery": "directory",
     "rule_dir": "/var/lib/config-server/rules",
     "layout": "per-scope",
     "revision": 12,

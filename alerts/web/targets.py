@@ -40,6 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
             "pending": now.count("pending"),
             "elsewhere": alerts_now.without_target(now),
             "unavailable": now.unavailable,
+            "partial": now.partial,
             "search": search,
             "state": state if state in STATES else "",
             "group": _group(request.GET.get("group", "")),
@@ -101,6 +102,7 @@ def detail(request: HttpRequest, target_id: int) -> HttpResponse:
             "target": target,
             "alerts": alerts,
             "unavailable": now.unavailable,
+            "partial": now.partial,
             **explanation(place, {alert.key: alert.state for alert in reversed(alerts) if alert.key}),
         },
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from alerts.actions import deploy, groups, rules, targets
-from alerts.models import Release, Target
-from tests.servers.loopback import Exporter
+from alerts.actions import deploy, groups, policy, rules, targets
+from alerts.models import PrometheusServer, Release, Target
+from tests.servers.loopback import Answering, Exporter
 from tests.servers.processes import eventually
 
 NOWHERE = ["/targets/999999", "/targets/99999999999999999999", "/releases/999999", "/policy/alerting/no"]
@@ -176,6 +177,55 @@ def test_alerts_now_are_shown_with_the_layer_that_won(living: Any, world: Simple
     assert "firing" not in rows[1]
     assert "web-2" not in text_of(viewer.get("/?state=firing"))
     assert "firing" in text_of(viewer.get(f"/targets/{world.inside.pk}"))
+
+
+@pytest.fixture
+def asked(settings: Any) -> Iterator[list[str]]:
+    """The paths that a Prometheus was asked for which answers every question with one alert."""
+    paths: list[str] = []
+    alert = {"labels": {"alertname": "HighLoad", "target": "web-1"}, "state": "firing"}
+
+    def answer(path: str, _: bytes) -> tuple[int, str, bytes]:
+        paths.append(path)
+        return 200, "application/json", json.dumps({"status": "success", "data": {"alerts": [alert]}}).encode()
+
+    server = Answering(answer)
+    settings.PROMETHEUS_URL = server.url
+    yield paths
+    server.stop()
+
+
+def test_a_prometheus_with_an_agent_is_not_asked_and_the_pages_say_so(
+    world: SimpleNamespace, asked: list[str], viewer: Client
+) -> None:
+    pages = ["/", f"/targets/{world.inside.pk}", "/status"]
+    PrometheusServer.objects.update(delivery="agent")
+    texts = [text_of(viewer.get(page)) for page in pages]
+    assert asked == []
+    for text in texts[:2]:
+        assert "Alerts of default are not shown: its agent's Prometheus is not asked from here." in text.replace(
+            "&#x27;", "'"
+        )
+        assert "What is firing is not known" not in text
+    assert "is not asked from here; its agent is not heard of" in texts[2]
+    assert "does not answer" not in texts[2]
+    PrometheusServer.objects.update(delivery="directory")
+    policy.forget()  # no revision told of it
+    for page in pages:
+        assert "not asked from here" not in text_of(viewer.get(page))
+    assert asked
+
+
+def test_the_alerts_of_other_servers_are_shown_beside_those_that_are_left_out(
+    world: SimpleNamespace, asked: list[str], viewer: Client
+) -> None:
+    for number in range(12):
+        PrometheusServer.objects.create(name=f"far-{number:02}", url="http://127.0.0.1:9", delivery="agent")
+    text = text_of(viewer.get("/"))
+    assert "1 firing" in text
+    assert "Alerts of far-00, far-01," in text
+    assert "far-09 and 2 more are not shown" in text
+    assert re.search(r"web-2 staging \?", text), "nobody knows whether a server with an agent fires there"
 
 
 def csrf(client: Client, path: str) -> dict[str, str]:

@@ -52,6 +52,7 @@ STATUS_SCHEMA: dict[str, Any] = {
     "required": ["server", "revision", "loaded_revision", "in_sync", "pinned", "drift", "warnings", "error"],
     "properties": {
         "server": {"type": "string"},
+        "delivery": {"enum": ["directory", "agent"], "description": "A server with an agent is not asked from here."},
         "revision": {"type": "integer"},
         "loaded_revision": {"type": "integer"},
         "in_sync": {"type": "boolean"},
