@@ -24,8 +24,10 @@ UNWATCHED_AFTER = timedelta(minutes=15)
 """A worker, or beat, sees to it that each server is looked at every half minute, or as often as it is told."""
 
 Unknown = Literal["", "never_seen", "silent", "unwatched", "unreachable"]
-Reason = Literal[Unknown, "disabled", "failed", "pinned", "nothing", "behind", "ahead", "unverified"]
+Reason = Literal[Unknown, "deleted", "disabled", "failed", "pinned", "nothing", "behind", "ahead", "unverified"]
 BAD: frozenset[Reason] = frozenset(("failed", "never_seen", "silent", "unwatched", "unreachable"))
+
+DELETED = "It is deleted: nothing is delivered to it any more, and the rules that it has stay there."
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,16 @@ class Standing:
     silent_since: datetime | None
     unknown: Unknown = ""
     """Why what it holds now cannot be known, be that the weightiest reason or not."""
+    retry_at: datetime | None = None
+    """When a delivery is tried again."""
+
+    def after_deletion(self, at: datetime) -> Standing:
+        """As the standing of a server that was deleted then: what another of its name did since says nothing of it."""
+        since = self.state.wanted_since
+        is_anothers = since is not None and since > at
+        return Standing(
+            self.revision, ServerState(name=self.state.name) if is_anothers else self.state, "deleted", None
+        )
 
     @property
     def in_sync(self) -> bool:
@@ -56,6 +68,7 @@ class Standing:
         error = self.state.last_error or {}
         return {
             "": "",
+            "deleted": DELETED,
             "disabled": "It is disabled: nothing is delivered to it.",
             "failed": f"The last delivery failed: {error.get('message', error.get('code', ''))}",
             "never_seen": "Its agent was never seen.",
@@ -71,6 +84,8 @@ class Standing:
 
     @property
     def loaded_since(self) -> datetime | None:
+        """Since when it is known to hold these very rules; a later revision that changed none of them stands for them,
+        too, so this may be earlier than ``loaded_revision``."""
         release = self.state.loaded_release
         return release.verified_at if release else None
 
@@ -102,7 +117,7 @@ class Standing:
             "failures": state.failures,
             "error": state.last_error,
             "checked_at": state.checked_at,
-            "retry_at": state.retry_at,
+            "retry_at": self.retry_at,
             "agent_seen_at": state.agent_seen_at,
             "agent_version": state.agent_version or None,
         }
@@ -146,7 +161,14 @@ def standing_of(state: ServerState, revision: int, delivery: str, enabled: bool,
         unknown: Unknown = "never_seen" if seen is None else "silent" if silent_since is not None else ""
     else:
         unknown = _unknown(state, now)
-    return Standing(revision, state, _reason(state, revision, enabled, unknown), silent_since, unknown)
+    reason = _reason(state, revision, enabled, unknown)
+    return Standing(revision, state, reason, silent_since, unknown, _retry_at(state, delivery, enabled, now))
+
+
+def _retry_at(state: ServerState, delivery: str, enabled: bool, now: datetime) -> datetime | None:
+    """An agent tries again by itself, at times of its own: there a time that is past has only called a worker."""
+    is_idle = delivery == PrometheusServer.Delivery.AGENT and state.retry_at is not None and state.retry_at <= now
+    return state.retry_at if enabled and not is_idle else None
 
 
 def _unknown(state: ServerState, now: datetime) -> Unknown:

@@ -36,7 +36,7 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "silent_since": standing.silent_since,
         "loaded_release": state.loaded_release_id,
         "content_hash": release.content_hash if release else None,
-        "loaded_since": release.verified_at if release else None,
+        "loaded_since": standing.loaded_since,
         "rule_count": release.rule_count if release else 0,
         "pinned": state.pinned_release_id,
         "last_good": release.last_good if release else [],
@@ -46,7 +46,7 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "error": state.last_error
         or ({"code": "prometheus_unavailable", "message": drift.unreachable} if drift.unreachable else None),
         "failures": state.failures,
-        "retry_at": state.retry_at,
+        "retry_at": standing.retry_at,
         "checked_at": state.checked_at,
         "prometheus_version": state.prometheus_version or None,
         "promtool_version": promtool_version(),

@@ -118,9 +118,7 @@ class Holding:
         try:
             self.kept.begin(offer)
         except OSError as error:
-            account.state = "failed"
-            message = f"what is about to be delivered cannot be written down in {self.kept.directory}: {error.strerror}"
-            account.errors = [problem("agent_state", message)]
+            account.state, account.errors = "failed", [self._why_not_written(error)]
             return self._end(account)
         try:
             read_back = deliver(self._delivery(account, check_all), offer.bundle)
@@ -177,7 +175,8 @@ class Holding:
         if account.state in ("verified", "active"):
             logger.info("healed: %s", good)
         elif self.store.drift(good.bundle.manifest):  # nobody there to load it, or not able to: the disk at least
-            account.errors += self._put_back(good)
+            told = {error["code"] for error in account.errors}
+            account.errors += [error for error in self._put_back(good) if error["code"] not in told]
         return account
 
     def versions(self) -> Mapping[str, str]:
@@ -231,11 +230,20 @@ class Holding:
         account.loaded_hash = self.look().loaded_hash
         return account
 
+    def _why_not_written(self, error: OSError) -> Problem:
+        """Most often it is the rule directory, in which the agent keeps its own: then in that one's words."""
+        try:
+            self.store.probe()
+        except StoreError as found:
+            return _store_problem(found)
+        message = f"what is about to be delivered cannot be written down in {self.kept.directory}: {error.strerror}"
+        return problem("agent_state", message)
+
     def _put_back(self, offer: Offer) -> list[Problem]:
         try:
             self.store.activate(self.store.stage(offer.bundle.contents).content_hash)
         except StoreError as error:
-            return [problem(error.code, error.message, hint=error.hint or None)]
+            return [_store_problem(error)]
         logger.info("put back on disk, to be loaded later: %s", offer)
         return []
 
@@ -259,3 +267,7 @@ class Holding:
         except PrometheusError as error:
             return [problem("prometheus_unavailable", str(error))]
         return []
+
+
+def _store_problem(error: StoreError) -> Problem:
+    return problem(error.code, error.message, hint=error.hint or None)

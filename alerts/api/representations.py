@@ -136,9 +136,11 @@ def rule(instance: Any) -> dict[str, Any]:
 
 def servers(rows: Sequence[Row]) -> list[dict[str, Any]]:
     items = [_item(SERVER, row) for row in rows]
-    found = fleet_status.standings((item["name"], item["delivery"], item["enabled"]) for item in items)
+    living_last = sorted(items, key=lambda item: item["deleted_at"] is None)  # a deleted one may have a namesake
+    found = fleet_status.standings((item["name"], item["delivery"], item["enabled"]) for item in living_last)
     for item in items:
-        standing = found[item["name"]]
+        standing, deleted_at = found[item["name"]], item["deleted_at"]
+        standing = standing if deleted_at is None else standing.after_deletion(deleted_at)
         item["flavour"] = standing.state.flavour or None
         item["prometheus_version"] = standing.state.prometheus_version or None
         item["status"] = standing.shown()

@@ -37,6 +37,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "name": name,
         "server": row,
         "standing": standing,
+        "deleted": fleet_status.DELETED,
         "paged": paged(request, releases),
         "is_admin": at_least(request.role, Role.ADMIN),  # type: ignore[attr-defined]
     }

@@ -66,7 +66,13 @@ def test_one_server_is_shown_with_its_releases(world: SimpleNamespace, viewer: C
     make("eu", selector={"environment": ["production"]}, description="In Frankfurt.")
     mine, other = holds("eu"), Release.objects.create(server="us", revision=1, state="verified")
     text = text_of(viewer.get("/servers/eu"))
-    for words in ("In Frankfurt.", "environment production", f"release {mine.pk}", "for 2 hours", "in force"):
+    for words in (
+        "In Frankfurt.",
+        "environment production",
+        f"release {mine.pk}",
+        "these rules for 2 hours",
+        "in force",
+    ):
         assert words in text
     assert f"/releases/{other.pk}" not in viewer.get("/servers/eu").content.decode()
     assert "for eu" in text_of(viewer.get(f"/releases/{mine.pk}"))
@@ -78,7 +84,7 @@ def test_releases_of_a_deleted_server_can_still_be_read(world: SimpleNamespace, 
     release = holds("eu")
     prometheus_servers.delete([eu.pk])
     text = text_of(viewer.get("/servers/eu"))
-    assert "deleted" in text
+    assert "It is deleted: nothing is delivered to it any more" in text
     assert str(release.pk) in text
     assert "eu" not in text_of(viewer.get("/servers"))
     assert viewer.get("/servers/nowhere").status_code == 404

@@ -19,7 +19,11 @@ STANDING_SCHEMA: dict[str, Any] = {
     "properties": {
         "revision": {"type": "integer", "description": "The policy's, now."},
         "loaded_revision": {"type": "integer", "description": "The last one it was seen to hold."},
-        "loaded_since": {**_TIME, "description": "Since when it holds what it holds."},
+        "loaded_since": {
+            **_TIME,
+            "description": "Since when it is known to hold these very rules. A later revision that changed none of "
+            "them is loaded without a delivery, so this may be earlier than `loaded_revision`.",
+        },
         "loaded_release": _ID_OR_NULL,
         "in_sync": {"type": "boolean"},
         "why": {"type": ["string", "null"], "description": "Why it does not hold the policy's revision."},
@@ -29,7 +33,10 @@ STANDING_SCHEMA: dict[str, Any] = {
         "failures": {"type": "integer", "description": "In a row."},
         "error": {"type": ["object", "null"], "description": "The last failure, until the next success."},
         "checked_at": _TIME,
-        "retry_at": _TIME,
+        "retry_at": {
+            **_TIME,
+            "description": "When a delivery is tried again. An agent tries by itself: then only while it lies ahead.",
+        },
         "agent_seen_at": _TIME,
         "agent_version": {"type": ["string", "null"]},
     },
