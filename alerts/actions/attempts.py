@@ -1,6 +1,7 @@
 """One attempt to give a server a set: delivered into its directory, or offered to its agent.
 
-Where promtool refuses single rules, their keys stay as last compiled and the others go ahead (DESIGN 4, *Last good*).
+Where promtool, or the server itself, refuses single rules, their keys stay as last compiled and the others go ahead
+(DESIGN 4, *Last good*).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from alerts.actions import bundles, changes, compiled_keys, releases, telemetry, wanted
+from alerts.actions import bundles, changes, compiled_keys, releases, server_verdicts, telemetry, wanted
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, put_back, refusal_problem
 from alerts.actions.lease import Lease
@@ -70,7 +71,8 @@ class Attempt:
             try:
                 read_back = self._run(delivery)
             except Undelivered as undelivered:
-                if not self._leave_out(undelivered.refusals, undelivered.problems):
+                refused = self._leave_out(undelivered.refusals, undelivered.problems)
+                if not refused and not self._heed(delivery, undelivered):
                     self._fail(undelivered.state, undelivered.problems)
                     return
                 in_place = None  # how the disk differs from it is told already
@@ -127,9 +129,19 @@ class Attempt:
     def _hash(self, name: str) -> str:
         return self.wanted.manifest[name]
 
-    def _leave_out(self, refusals: Sequence[Refusal], problems: list[Problem]) -> bool:
+    def _heed(self, delivery: Delivery, undelivered: Undelivered) -> bool:
+        """Goes on without what the server itself objects to, where it refused a reload and promtool knows not why."""
+        codes = [problem["code"] for problem in undelivered.problems]
+        if undelivered.state != "rolled_back" or codes != ["reload_refused"]:
+            return False
+        loaded = self.state.loaded_release.manifest if self.state.loaded_release else {}
+        refusals = server_verdicts.refusals(delivery.server, loaded, self.wanted)
+        problems = [server_verdicts.told(refusal) for refusal in refusals[: changes.LISTED]]
+        return self._leave_out(refusals, problems, server_verdicts.CODE)
+
+    def _leave_out(self, refusals: Sequence[Refusal], problems: list[Problem], code: str = "promtool_refused") -> bool:
         """Goes on without the keys that are refused; False when that is not possible."""
-        blamed = _blame(refusals, self.wanted)
+        blamed = _blame(refusals, self.wanted, code)
         if not blamed or blamed.keys() <= self._blamed.keys() or self.state.pinned_release is not None:
             return False
         self._blamed |= blamed
@@ -166,8 +178,8 @@ class Attempt:
             telemetry.note_healed(self.spec.name)
 
 
-def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> Blamed:
-    """The keys whose rules promtool refused; empty when a refusal cannot be traced to a key."""
+def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet, code: str) -> Blamed:
+    """The keys whose rules were refused; empty when a refusal cannot be traced to a key."""
     blamed: Blamed = {}
     for refusal in refusals:
         file = wanted_set.files.get(refusal.file)
@@ -175,7 +187,7 @@ def _blame(refusals: Sequence[Refusal], wanted_set: WantedSet) -> Blamed:
         if group is None or refusal.rule_index is None or refusal.rule_index > len(group.rules):
             return {}
         rule = group.rules[refusal.rule_index - 1]
-        found = Finding("promtool_refused", refusal.message, key=rule.key)
+        found = Finding(code, refusal.message, key=rule.key)
         blamed[(rule.kind, rule.key)] = (*blamed.get((rule.kind, rule.key), ()), found)
     return blamed
 

@@ -13,6 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -203,6 +204,18 @@ class Prometheus:
             return [Sample(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise BadAnswer(f"{self.name} answers the query in an unknown way: {error!r}") from error
+
+    def objection(self, expression: str) -> str | None:
+        """What its own parser has against an expression; None when it can be evaluated, or nobody can say.
+
+        Asked about 1970, of which it holds no series: that costs it next to nothing.
+        """
+        status, body = self._ask("POST", "/api/v1/query", form={"query": expression, "time": "0"})
+        with suppress(orjson.JSONDecodeError):
+            answer = orjson.loads(body) if status == 400 else None
+            if isinstance(answer, dict) and answer.get("errorType") == "bad_data":
+                return str(answer.get("error", ""))[:MAX_WORDS] or "it does not say why"
+        return None
 
     # -- flavours ------------------------------------------------------------------------------------------------------
 

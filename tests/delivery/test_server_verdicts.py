@@ -1,0 +1,89 @@
+"""A Prometheus that knows less than the promtool that judged for it: it says itself which rules it cannot evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alerts.actions import rules, server_verdicts
+from alerts.actions.deploy import deploy
+from alerts.adapters.prometheus import Prometheus
+from tests.delivery.conftest import delivered, loaded_names, state
+from tests.servers.prometheus import PrometheusServer
+
+NEWER = "histogram_avg(rate(http_seconds[5m])) > 1"
+"""A function that 2.42 does not know."""
+
+
+@pytest.fixture
+def older(
+    db: None, product: Any, rule_dir: Path, start_prometheus: Callable[..., PrometheusServer]
+) -> PrometheusServer:
+    """Prometheus 2.42, while promtool is that of the newest."""
+    started = start_prometheus(rule_dir=rule_dir, version="2.42")
+    product.PROMETHEUS_URL = started.url
+    return started
+
+
+def test_a_rule_that_the_server_does_not_know_blocks_no_other(older: PrometheusServer) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    delivered(deploy("test"))
+    unknown = rules.create({"name": "Slow", "query_template": NEWER})
+    rules.create({"name": "Up", "query_template": "up == 1"})
+    release = delivered(deploy("test"))
+    assert loaded_names(older) == {"Down", "Up"}
+    (warning,) = [said for said in release.warnings if said["code"] == "server_refused"]
+    assert "histogram_avg" in warning["message"]
+    assert warning["rule"] == "Slow"
+    (kept,) = release.last_good
+    assert (kept["key"], "histogram_avg" in str(kept["why"])) == ("Slow", True)
+    assert (state().failures, state().last_error) == (0, None)
+
+    rules.create({"name": "More", "query_template": "up == 2"})
+    delivered(deploy("test"))
+    assert loaded_names(older) == {"Down", "Up", "More"}
+    rules.update(unknown.pk, {"query_template": "up == 3"})
+    release = delivered(deploy("test"))
+    assert loaded_names(older) == {"Down", "Up", "More", "Slow"}
+    assert release.last_good == []
+
+
+def test_a_rule_that_was_good_stays_as_it_was(older: PrometheusServer) -> None:
+    rule = rules.create({"name": "Slow", "query_template": "up == 0"})
+    delivered(deploy("test"))
+    rules.update(rule.pk, {"query_template": NEWER})
+    delivered(deploy("test"))
+    (loaded,) = [one for group in older.rules() for one in group["rules"]]
+    assert loaded["query"] == "up == 0"
+
+
+def test_the_first_set_goes_in_without_what_the_server_does_not_know(older: PrometheusServer) -> None:
+    rules.create({"name": "Slow", "query_template": NEWER})
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    delivered(deploy("test"))
+    assert loaded_names(older) == {"Down"}
+
+
+def test_more_than_it_can_be_asked_about_is_a_refused_reload_as_ever(
+    older: PrometheusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_verdicts, "MOST_ASKED", 1)
+    rules.create({"name": "Slower", "query_template": NEWER})
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    outcome = deploy("test")
+    assert outcome.release is not None
+    assert (outcome.release.state, outcome.release.errors[0]["code"]) == ("rolled_back", "reload_refused")
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [("up == 0", None), ("sum(", "parse error"), ("up @ end()", None), (NEWER, None), ("nothing_there", None)],
+)
+def test_a_server_says_what_it_has_against_an_expression(
+    start_prometheus: Callable[..., PrometheusServer], expression: str, words: str | None
+) -> None:
+    found = Prometheus(start_prometheus().url).objection(expression)
+    assert found is None if words is None else words in (found or "")
