@@ -86,7 +86,7 @@ def test_every_server_of_a_split_fleet_gets_the_whole_pack_unchanged() -> None:
     names = {rule["name"] for rule in self_rules.pack()}
     for name in ("live", "lab"):
         groups.create({"name": name, "namespace_id": environment.pk})
-        PrometheusServer.objects.create(name=name, url="http://127.0.0.1:9", selector={"environment": [name]})
+        PrometheusServer.objects.create(name=name, url=f"http://{name}:9090", selector={"environment": [name]})
     PrometheusServer.objects.filter(name="default").update(enabled=False)
     said = fleet_findings.findings()["needs_several_servers"]
     assert {rule["name"] for rule in said} == names

@@ -12,7 +12,17 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from alerts.actions import effective, fleet_status, groups, rebuild, reconcile, rules, servers, targets
+from alerts.actions import (
+    effective,
+    fleet_status,
+    groups,
+    prometheus_servers,
+    rebuild,
+    reconcile,
+    rules,
+    servers,
+    targets,
+)
 from alerts.actions.deploy import deploy
 from alerts.models import CompiledKey, Namespace, PrometheusServer, ServerState
 from tests.delivery.conftest import break_behind_our_back, delivered, loaded_names
@@ -240,6 +250,20 @@ def test_a_database_put_back_in_time_does_not_lock_its_own_rule_directory(fleet:
         rules.create({"name": f"After{side}", "query_template": "up == 1"})
         delivered(deploy("test", server=side))
         assert f"After{side}" in loaded_names(fleet.real[side])
+
+
+def test_two_objects_with_one_url_are_warned_of(fleet: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "servers" / "twin").mkdir()
+    twin = {"name": "twin", "url": fleet.real["eu"].url + "/", "selector": {"environment": ["eu"]}}
+    prometheus_servers.create(twin)
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    for name, other in (("eu", "twin"), ("twin", "eu")):
+        release = deploy("test", server=name).release
+        assert release is not None
+        (warning,) = [said for said in release.warnings if said["code"] == "url_shared"]
+        assert warning["message"].startswith(f"{other} has the same URL")
+    us = delivered(deploy("test", server="us"))
+    assert "url_shared" not in {said["code"] for said in us.warnings}
 
 
 def test_a_rule_that_needs_series_of_both_servers_is_reported_on_their_releases(fleet: SimpleNamespace) -> None:
