@@ -32,6 +32,9 @@ State = Release.State
 LIFE_IS_NOTED_EVERY = timedelta(seconds=15)
 
 
+AGENT_SILENT_AFTER = timedelta(minutes=3)
+"""An agent asks at least once a minute: it waits no longer for an answer, nor between two tries."""
+
 # --- offering ---------------------------------------------------------------------------------------------------------
 
 

@@ -88,16 +88,6 @@ def request(trigger: str, *, server: str = DEFAULT_SERVER) -> Outcome:
     return Outcome(pending, changed=True)
 
 
-def deploy_and_wait(trigger: str, *, server: str = DEFAULT_SERVER, timeout: float = 30.0) -> Outcome:
-    """Deploys in this process; waits for a worker that is at it already. ``release`` None: not within ``timeout``."""
-    deadline = time.monotonic() + timeout
-    while True:
-        outcome = deploy(trigger, server=server)
-        if outcome.release is not None or time.monotonic() >= deadline:
-            return outcome
-        time.sleep(0.1)
-
-
 def _deploy(trigger: str, lease: Lease, force: bool, load: bool) -> Outcome:
     begun = releases.begun(lease.server)
     # After what was asked for: its answer holds what was written before. Who moves the server takes the lease away.

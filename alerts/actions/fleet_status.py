@@ -13,12 +13,10 @@ from typing import Any, Literal
 from django.utils import timezone
 
 from alerts.actions import releases
+from alerts.actions.bundles import AGENT_SILENT_AFTER
 from alerts.actions.prepared import Prepared, columns_of, stored
 from alerts.actions.reconcile import UNREACHABLE
 from alerts.models import PolicyState, PrometheusServer, Release, ServerState
-
-AGENT_SILENT_AFTER = timedelta(minutes=3)
-"""An agent asks at least once a minute: it waits no longer for an answer, nor between two tries."""
 
 UNWATCHED_AFTER = timedelta(minutes=15)
 """A worker, or beat, sees to it that each server is looked at every half minute, or as often as it is told."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alerts.actions import releases, servers, status, waking
-from alerts.actions.deploy import deploy_and_wait
+from alerts.actions.deploy_waiting import deploy_and_wait
 from alerts.actions.errors import NotFound, PolicyConflict
 from alerts.domain.errors import Finding
 from alerts.models import DEFAULT_SERVER, FileContent, Release, ServerState

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from alerts.actions import fleet_status, targets
+from alerts.actions import bundles, fleet_status, targets
 from alerts.actions.delivery import problem
 from alerts.actions.figures import figures
 from alerts.actions.reconcile import UNREACHABLE
@@ -18,7 +18,7 @@ from alerts.models import PolicyState, PrometheusServer, Release, ServerState, T
 from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
-SILENT = fleet_status.AGENT_SILENT_AFTER
+SILENT = bundles.AGENT_SILENT_AFTER
 UNWATCHED = fleet_status.UNWATCHED_AFTER
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {

@@ -9,7 +9,7 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alerts.actions import deploy, plan, reload, rollback, rule_files, status
+from alerts.actions import deploy, deploy_waiting, plan, reload, rollback, rule_files, status
 from alerts.api import idempotency, parsers
 from alerts.api.examples import PLAN, STATUS
 from alerts.api.negotiation import TextRenderer
@@ -120,7 +120,7 @@ class Regenerate(Command):
 
     def do(self, server: str) -> Response:
         if self.query["wait"]:
-            outcome = deploy.deploy_and_wait("api", server=server, timeout=self.query["timeout"])
+            outcome = deploy_waiting.deploy_within("api", server=server, timeout=self.query["timeout"])
             if outcome.release is not None:
                 return releases.delivered(outcome)
         return releases.delivered(deploy.request("api", server=server))

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from alerts.actions.deploy import deploy_and_wait
+from alerts.actions.deploy_waiting import deploy_and_wait
 from alerts.management.policy_command import PolicyCommand, the_server
 from alerts.models import DEFAULT_SERVER
 
