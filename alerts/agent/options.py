@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         parser.error(f"--wait is between 0 and {LONGEST_WAIT} seconds")
     for option in ("interval", "heartbeat", "timeout"):
         if not 0 < getattr(given, option) <= 3600:
-            parser.error(f"--{option} is between 0 and 3600 seconds")
+            parser.error(f"--{option} is more than 0, at most 3600 seconds")
     if given.promtool and shutil.which(given.promtool) is None:  # without a judge by mistake: better not at all
         parser.error(f"--promtool (PROMTOOL_PATH) {given.promtool} is not a program that can be run")
     values = dict(vars(given))

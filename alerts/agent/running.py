@@ -98,6 +98,8 @@ class Agent:
             account = self._deliver(self.control_plane.bundle(self._etag, 0))
         except NoNews:
             account = self.seen
+            for error in account.errors:
+                logger.error("%s", error["message"])
         except (Away, BrokenBundle) as error:
             logger.error("%s", error)
             return AWAY
@@ -151,7 +153,7 @@ class Agent:
             if account.state in ("verified", "active"):
                 logger.info("%s: %s", account.state, offer)
                 self.backoff.after_success()
-                self.seen = account
+                self._see(account)
             else:
                 logger.error("%s: %s", account.state, "; ".join(error["message"] for error in account.errors[:3]))
                 if account.state != "rejected":  # what promtool refuses it refuses again
@@ -162,8 +164,18 @@ class Agent:
     def _heal(self) -> None:
         good = self.holding.good
         with about(server=good.server, release=good.release) if good else nullcontext():
-            self.seen = self.holding.heal()
+            self._see(self.holding.heal())
         self.look_at = time.monotonic() + self.options.interval
+
+    def _see(self, account: Account) -> None:
+        """What is wrong is said when it begins or changes, not at each look."""
+        before, now = _wrong(self.seen), _wrong(account)
+        self.seen = account
+        for message in now:
+            if message not in before:
+                logger.warning("%s", message)
+        if before and not now:
+            logger.info("over: %s", "; ".join(before[:3]))
 
     def _report_seen(self) -> None:
         good = self.holding.good
@@ -172,3 +184,8 @@ class Agent:
 
     def _report(self, release: int | None, content: str, account: Account) -> None:
         self.outbox.put(report_of(release, content, account, self.holding.versions()))
+
+
+def _wrong(account: Account) -> list[str]:
+    """But for a set that is yet to come: an agent says so when it starts."""
+    return [error["message"] for error in account.errors if error["code"] != "no_bundle"]
