@@ -313,6 +313,8 @@ class Prometheus:
         raise self._unexpected(status, words[:MAX_WORDS] or "an answer without data")
 
     def _unexpected(self, status: int, words: str) -> PrometheusError:
+        if 300 <= status < 400:
+            words = "redirects are not followed; give the server's own address"
         message = f"{self.name} answered {status}: {words}"
         return PrometheusUnavailable(message) if status >= 500 else BadAnswer(message)
 

@@ -285,6 +285,13 @@ def test_whatever_answers_it_is_an_error_of_ours(hostile, answer, error):
     assert b"GET / HTTP/1.1" not in asked, "redirects are not followed"
 
 
+def test_a_redirect_says_what_to_do(hostile):
+    client = Prometheus(hostile(response("", status="302 Found", Location="http://127.0.0.1:1/")).url)
+    for attempt in (client.rules, client.runtime, client.reload):
+        with pytest.raises(PrometheusError, match="302: redirects are not followed; give the server's own address"):
+            attempt()
+
+
 def test_something_like_prometheus_without_runtime_information_is_simply_unknown(hostile):
     client = Prometheus(hostile(response("unsupported path", status="404 Not Found")).url)
     assert client.config_ok() is None
