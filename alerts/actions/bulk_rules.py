@@ -18,6 +18,7 @@ from django.db.models import CharField, Value
 from django.db.models.functions import Cast, Concat
 
 from alerts.actions import compile_check
+from alerts.actions.errors import Taken
 from alerts.actions.judging import Judge, judging
 from alerts.actions.metrics import note, note_again, noted_of
 from alerts.actions.references import References
@@ -106,6 +107,8 @@ class _Objections:
 
     def stop(self) -> None:
         findings = [finding for place in sorted(self.found) for finding in self.found[place]] + self.elsewhere
+        if findings and not self.are_faults and all(finding.code == "taken" for finding in findings):
+            raise Taken(findings)  # as for one rule
         if findings:
             raise (InvalidPolicy if self.are_faults else PolicyConflict)(findings)
 

@@ -104,6 +104,7 @@ def test_a_place_that_is_taken_is_a_conflict(admin: Caller, world: SimpleNamespa
     values = rule("a", name="HighLoad", group_id=world.berlin["id"])
     answer = admin.post(BULK, {"rules": [rule("b"), values]})
     assert (answer.status, answer.pointers, answer.codes) == (409, ["/rules/1/key"], ["taken"])
+    assert answer.problem["type"] == "urn:config-server:problem:taken", "as for one rule"
 
 
 def test_a_dry_run_and_a_repetition(admin: Caller) -> None:
