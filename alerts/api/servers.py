@@ -6,7 +6,7 @@ from typing import Any
 
 from alerts.api.problems import ApiProblem, parameter_entry
 from alerts.api.query import Parameter
-from alerts.models import DEFAULT_SERVER, PrometheusServer
+from alerts.models import DEFAULT_SERVER, PrometheusServer, Release
 
 _NAME: dict[str, Any] = {"max_length": 100, "example": DEFAULT_SERVER}
 SERVER = Parameter("server", "text", "The Prometheus server, by name.", default=DEFAULT_SERVER, **_NAME)
@@ -20,6 +20,13 @@ def known(name: str) -> str:
         message = f"there is no Prometheus server {name!r}"
         raise ApiProblem(404, "not_found", message, parameter_entry("server", "not_found", message))
     return name
+
+
+def ever_known(name: str) -> str:
+    """The name, if a server has or had it, be it that only its releases are left; 404 without."""
+    if PrometheusServer.objects.filter(name=name).exists() or Release.objects.filter(server=name).exists():
+        return name
+    return known(name)
 
 
 def name_of(server_id: int) -> str:

@@ -194,7 +194,9 @@ def test_effective_and_trace_of_a_group_are_those_of_a_target_there(admin: Calle
 def test_hypothetical_place_is_judged(admin: Caller, world: SimpleNamespace, kind: str) -> None:
     address = f"groups/{world.berlin['id']}/alert-rules/{kind}"
     assert admin.get(f"{address}?group={world.europe['id']}").problem["status"] == 400
-    assert admin.get(f"{address}?group=999").problem["status"] == 400
+    unknown = admin.get(f"{address}?group=999").problem
+    assert (unknown["status"], unknown["detail"]) == (400, "group: there is no group 999")
+    assert [(error["pointer"], error["parameter"]) for error in unknown["errors"]] == [("", "group")]
     assert admin.get(f"{address}?group={world.live['id']}&group={world.berlin['id']}").status == 200
     assert admin.get(f"groups/999/alert-rules/{kind}").problem["status"] == 404
     assert admin.get(f"targets/999/alert-rules/{kind}").problem["status"] == 404

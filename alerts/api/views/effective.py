@@ -9,8 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts.actions import effective
+from alerts.actions.errors import InvalidPolicy
 from alerts.api.examples import EFFECTIVE, TRACE
 from alerts.api.openapi import Answer, Operation
+from alerts.api.problems import ApiProblem, parameter_entry
 from alerts.api.query import Parameter
 from alerts.api.serializers.servers import SILENT_SINCE
 from alerts.api.servers import ONE_OF_THEM, known
@@ -161,7 +163,12 @@ class AtGroup(AtPlace):
 
     def get(self, request: Request, id: int) -> Response:
         server = _server(self)
-        return Response(type(self).tell(effective.place_of_groups([id, *self.query["group"]]), server=server))
+        try:
+            place = effective.place_of_groups([id, *self.query["group"]])
+        except InvalidPolicy as refused:  # all of it is about ?group=
+            found = [parameter_entry("group", finding.code, finding.message) for finding in refused.findings]
+            raise ApiProblem(400, "invalid", f"group: {found[0]['message']}", *found) from refused
+        return Response(type(self).tell(place, server=server))
 
 
 def _server(view: ApiView) -> str | None:

@@ -16,7 +16,7 @@ from alerts.api.openapi import Answer, Operation
 from alerts.api.pagination import PAGE_PARAMETERS, Listing, paginate
 from alerts.api.problems import ApiProblem
 from alerts.api.query import Parameter
-from alerts.api.servers import OF_SERVER
+from alerts.api.servers import OF_SERVER, ever_known
 from alerts.api.views.base import ApiView
 from alerts.models import Release, Role
 
@@ -129,7 +129,7 @@ class Releases(ApiView):
         if self.query["state"]:
             rows = rows.filter(state=self.query["state"])
         if self.query["server"]:
-            rows = rows.filter(server=self.query["server"])
+            rows = rows.filter(server=ever_known(self.query["server"]))
         return Response(paginate(request, Listing(rows.values_list(*BRIEF), rows.count), self.query, brief))
 
     def operations(self) -> Mapping[str, Operation]:
