@@ -24,7 +24,7 @@ from alerts.actions import (
     targets,
 )
 from alerts.actions.deploy import deploy
-from alerts.models import CompiledKey, Namespace, PrometheusServer, ServerState
+from alerts.models import CompiledKey, Namespace, PolicyState, PrometheusServer, ServerState
 from tests.delivery.conftest import break_behind_our_back, delivered, loaded_names
 from tests.servers.prometheus import PrometheusServer as RealPrometheus
 
@@ -78,6 +78,8 @@ def test_commands_are_about_the_server_that_is_named(fleet: SimpleNamespace) -> 
         run("plan", "eu")
     assert "1 rules" in run("sync", "eu")
     assert "no changes" in run("plan", "eu")
+    groups.update(fleet.groups["us"].pk, {"description": "Which changes no rule of eu."})
+    assert f"revision {PolicyState.current()} (nothing to do)" in run("sync", "eu")
     assert (loaded_names(fleet.real["eu"]), loaded_names(fleet.real["us"])) == ({"Down"}, set())
     assert ServerState.objects.get(pk="eu").flavour == "prometheus"
     with pytest.raises(CommandError, match="default is disabled"):

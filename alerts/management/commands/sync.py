@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from alerts.actions import releases
 from alerts.actions.deploy_waiting import deploy_and_wait
 from alerts.management.policy_command import PolicyCommand, the_server
 from alerts.models import DEFAULT_SERVER
@@ -33,9 +34,11 @@ class Command(PolicyCommand):
             self.stdout.write(json.dumps(data, indent=2))
         else:
             happened = "nothing to do" if not outcome.changed else "delivered" if outcome.good else "not delivered"
+            state = releases.state_of(spec.name)
+            # Revisions that change no rule are loaded without a release of their own.
+            revision = state.loaded_revision if state.loaded_release_id == release.pk else release.revision
             self.stdout.write(
-                f"release {release.pk} {release.state}: {release.rule_count} rules, "
-                f"revision {release.revision} ({happened})"
+                f"release {release.pk} {release.state}: {release.rule_count} rules, revision {revision} ({happened})"
             )
             for warning in release.warnings:
                 self.stderr.write(f"warning: {warning['message']}")
