@@ -21,9 +21,24 @@ from typing import Any
 
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
 
-__all__ = ["Held", "Holder", "InvalidPolicy", "NotFound", "PolicyConflict", "PolicyError", "Taken", "VersionMismatch"]
+__all__ = [
+    "Held",
+    "Holder",
+    "InvalidPolicy",
+    "NotFound",
+    "PolicyConflict",
+    "PolicyError",
+    "Taken",
+    "VersionMismatch",
+    "words_of",
+]
 
 SHOWN = 100
+
+
+def words_of(type_name: str) -> str:
+    """A type's word in the API's paths as sentences have it."""
+    return type_name.replace("-", " ").replace("prometheus", "Prometheus")
 
 
 class NotFound(PolicyError):
@@ -32,7 +47,7 @@ class NotFound(PolicyError):
     def __init__(self, type_name: str, ids: Iterable[int], asked: Sequence[int] | None = None) -> None:
         self.type = type_name
         self.ids = tuple(ids)
-        words = type_name.replace("-", " ")
+        words = words_of(type_name)
         pointers = {row_id: f"/ids/{asked.index(row_id)}" for row_id in self.ids} if asked and len(asked) > 1 else {}
         super().__init__(
             Finding("not_found", f"There is no {words} {row_id}.", pointers.get(row_id, "")) for row_id in self.ids

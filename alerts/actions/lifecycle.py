@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from django.utils import timezone
 
-from alerts.actions.errors import Held, Holder, NotFound
+from alerts.actions.errors import Held, Holder, NotFound, words_of
 from alerts.actions.writing import LARGEST_ID, Write, expect, rows_of, type_name
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict
 from alerts.models import PolicyRow
@@ -60,7 +60,7 @@ def raise_dead(write: Write, model: type[Row], ids: Sequence[int], *related: str
 def refuse_deleted(model: type[PolicyRow], ids: Collection[int | None]) -> None:
     """Nothing comes back below something that is deleted."""
     dead = rows_of(model).filter(pk__in=[row_id for row_id in ids if row_id], deleted_at__isnull=False)
-    words = type_name(model).replace("-", " ")
+    words = words_of(type_name(model))
     found = [
         Finding("deleted_reference", f"The {words} {row} ({row.pk}) is deleted.", hint="Restore it first.")
         for row in dead.order_by("id")

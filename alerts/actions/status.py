@@ -22,12 +22,13 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     standing = standing_of(state, PolicyState.current(), spec.delivery, spec.enabled, timezone.now())
     release = state.loaded_release
     drift = reconcile.look(server)
+    by_agent = spec.delivery == "agent"  # it judges with a promtool of its own, in a directory not known here
     why = standing.why or (DIFFERS if drift.any else None)
     return {
         "server": server,
         "url": prometheus(spec).name,
         "delivery": spec.delivery,
-        "rule_dir": str(spec.rule_dir),
+        "rule_dir": None if by_agent else str(spec.rule_dir),
         "layout": spec.layout,
         "revision": standing.revision,
         "loaded_revision": state.loaded_revision,
@@ -42,14 +43,14 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "last_good": release.last_good if release else [],
         "reachable": not drift.unreachable and standing.reason not in ("silent", "never_seen"),
         "drift": [*drift.on_disk, *drift.loaded],
-        "warnings": [*_warnings(release), *_weaker()],
+        "warnings": [*_warnings(release), *([] if by_agent else _weaker())],
         "error": state.last_error
         or ({"code": "prometheus_unavailable", "message": drift.unreachable} if drift.unreachable else None),
         "failures": state.failures,
         "retry_at": standing.retry_at,
         "checked_at": state.checked_at,
         "prometheus_version": state.prometheus_version or None,
-        "promtool_version": promtool_version(),
+        "promtool_version": (state.promtool_version or None) if by_agent else promtool_version(),
     }
 
 

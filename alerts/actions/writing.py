@@ -20,7 +20,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from alerts.actions import places, waking
-from alerts.actions.errors import NotFound, VersionMismatch
+from alerts.actions.errors import NotFound, VersionMismatch, words_of
 from alerts.actions.fields import MISSHAPEN, check_fields
 from alerts.actions.places import Places
 from alerts.actions.taken import taken
@@ -164,7 +164,7 @@ def refer_all(model: type[Row], ids: Sequence[Any], pointers: Sequence[str], *re
 
 def referred(model: type[Row], rows: Mapping[int, Row], ids: Sequence[Any], pointers: Sequence[str]) -> list[Row]:
     """The same for rows that are at hand."""
-    words = type_name(model).replace("-", " ")
+    words = words_of(type_name(model))
     unknown = [
         Finding("unknown_reference", f"There is no {words} {row_id!r}.", pointer)
         for row_id, pointer in zip(ids, pointers, strict=True)

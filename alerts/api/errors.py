@@ -86,7 +86,7 @@ def database_is_away(exc: BaseException | None) -> bool:
 
 def database_away() -> Problem:
     """Nothing was acknowledged: a write whose end is unknown is to be asked about again."""
-    detail = "the database cannot be reached; nothing was confirmed"
+    detail = "the database cannot be reached, or took too long; nothing was confirmed"
     return Problem(503, "unavailable", detail, headers={"Retry-After": RETRY_AFTER})
 
 

@@ -204,6 +204,7 @@ def test_failing_database_is_unavailable_not_a_fault(caller: Callable[..., Calle
     with connection.execute_wrapper(down):
         answer = someone.get("namespaces")
     assert answer.status == 503
+    assert "cannot be reached, or took too long" in answer.problem["detail"]
     assert answer.headers["Retry-After"]
 
 

@@ -75,3 +75,20 @@ def test_when_it_is_tried_again_is_told_where_somebody_will(
     address = f"{PATH}/{made['id']}"
     for status in (admin.get(address).json["status"], admin.get(f"{address}/status").json):
         assert (status["retry_at"] is not None) is is_told
+
+
+def test_of_a_server_with_an_agent_it_tells_the_promtool_there_and_no_directory_here(
+    admin: Caller, settings: Any
+) -> None:
+    settings.PROMTOOL_PATH = None
+    made = admin.make(PATH, **LEAST, delivery="agent")
+    address = f"{PATH}/{made['id']}/status"
+    told = admin.get(address).json
+    assert (told["rule_dir"], told["promtool_version"], told["warnings"]) == (None, None, [])
+    ServerState.objects.update_or_create(name="least", defaults={"promtool_version": "3.1.0"})
+    assert admin.get(address).json["promtool_version"] == "3.1.0"
+
+
+def test_a_server_that_is_not_there_is_called_as_prometheus_is_spelled(admin: Caller) -> None:
+    answer = admin.delete(f"{PATH}/999999")
+    assert (answer.status, answer.problem["detail"]) == (404, "There is no Prometheus server 999999.")

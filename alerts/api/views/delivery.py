@@ -53,6 +53,7 @@ STATUS_SCHEMA: dict[str, Any] = {
     "properties": {
         "server": {"type": "string"},
         "delivery": {"enum": ["directory", "agent"], "description": "A server with an agent is not asked from here."},
+        "rule_dir": {"type": ["string", "null"], "description": "null: an agent's own, not known here."},
         "revision": {"type": "integer"},
         "loaded_revision": {"type": "integer"},
         "in_sync": {"type": "boolean"},
@@ -66,7 +67,7 @@ STATUS_SCHEMA: dict[str, Any] = {
         "error": {"type": ["object", "null"]},
         "failures": {"type": "integer"},
         "prometheus_version": {"type": ["string", "null"]},
-        "promtool_version": {"type": ["string", "null"]},
+        "promtool_version": {"type": ["string", "null"], "description": "Of who judges its rules: of its agent's."},
     },
 }
 
