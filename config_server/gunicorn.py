@@ -80,10 +80,11 @@ def on_starting(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Half of the threads may wait for agents."""
-    from alerts.actions import bundle_waiting
+    """Half of the threads may wait for agents, and as many for servers' answers."""
+    from alerts.actions import bundle_waiting, shared_looks
 
     bundle_waiting.make_room(worker.cfg.threads)
+    shared_looks.make_room(worker.cfg.threads)
 
 
 def pre_request(worker: Any, request: Any) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from django.utils import timezone
 
-from alerts.actions import delivery, releases, servers, telemetry, wanted
+from alerts.actions import delivery, releases, servers, shared_looks, telemetry, wanted
 from alerts.actions.delivery import problem, prometheus
 from alerts.actions.deploy import Outcome, deploy
 from alerts.adapters.deliverer import Seen
@@ -17,26 +20,40 @@ from alerts.models import DEFAULT_SERVER, Release, ServerState
 logger = logging.getLogger(__name__)
 
 UNREACHABLE = "prometheus_unavailable"
+PATIENCE = 3.0
+"""Of a look that somebody waits for, in seconds."""
 
 
 def look(server: str = DEFAULT_SERVER) -> Seen:
     """Compares disk and Prometheus with the release in force. Changes nothing."""
-    spec = servers.spec(server)
-    state = releases.state_of(server)
-    release = state.loaded_release
+    return _look_at(servers.spec(server), releases.state_of(server).loaded_release)()
+
+
+def look_briefly(server: str, *, shared: bool) -> Seen:
+    """The same with less patience. ``shared``: with whoever asks of it meanwhile, so perhaps begun a moment ago."""
+    spec, release = servers.spec(server), releases.state_of(server).loaded_release
+    spec = replace(spec, timeout=min(spec.timeout, PATIENCE))
+    look_at = _look_at(spec, release)
+    if not shared or spec.delivery == "agent":
+        return look_at()
+    return shared_looks.looks.ask(f"{release.pk if release else None} {spec}", look_at)
+
+
+def _look_at(spec: ServerSpec, release: Release | None) -> Callable[[], Seen]:
+    """The look itself, which needs no database any more."""
     if spec.delivery == "agent":  # it looks, heals and reports
-        return Seen()
+        return Seen
     if release is None:
-        return Seen(unreachable=_why_unreachable(spec))
-    return delivery.look(spec, wanted.of_release(release))
+        return partial(_ask_only, spec)
+    return partial(delivery.look, spec, wanted.of_release(release))
 
 
-def _why_unreachable(spec: ServerSpec) -> str:
+def _ask_only(spec: ServerSpec) -> Seen:
     try:
         prometheus(spec).runtime()
     except PrometheusError as error:
-        return str(error)
-    return ""
+        return Seen(unreachable=str(error))
+    return Seen()
 
 
 def reconcile(*, server: str = DEFAULT_SERVER) -> Outcome:

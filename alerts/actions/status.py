@@ -10,18 +10,19 @@ from alerts.actions import reconcile, releases, servers
 from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import prometheus
 from alerts.actions.fleet_status import standing_of
+from alerts.adapters.deliverer import Seen
 from alerts.models import DEFAULT_SERVER, PolicyState, Release
 
 DIFFERS = "What is on disk or loaded is not what was delivered."
 
 
-def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
-    """Asks the database, the disk and Prometheus; changes nothing."""
+def status(server: str = DEFAULT_SERVER, drift: Seen | None = None) -> dict[str, Any]:
+    """Asks the database, and unless ``drift`` is known the disk and Prometheus; changes nothing."""
     spec = servers.spec(server)
     state = releases.state_of(server)
     standing = standing_of(state, PolicyState.current(), spec.delivery, spec.enabled, timezone.now())
     release = state.loaded_release
-    drift = reconcile.look(server)
+    drift = reconcile.look_briefly(server, shared=True) if drift is None else drift
     by_agent = spec.delivery == "agent"  # it judges with a promtool of its own, in a directory not known here
     why = standing.why or (DIFFERS if drift.any else None)
     return {
@@ -52,6 +53,11 @@ def status(server: str = DEFAULT_SERVER) -> dict[str, Any]:
         "prometheus_version": state.prometheus_version or None,
         "promtool_version": (state.promtool_version or None) if by_agent else promtool_version(),
     }
+
+
+def status_after_change(server: str) -> dict[str, Any]:
+    """With a look of its own: one that somebody began before the change tells of a state that is gone."""
+    return status(server, reconcile.look_briefly(server, shared=False))
 
 
 def _warnings(release: Release | None) -> list[dict[str, Any]]:
