@@ -11,7 +11,8 @@ from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import prometheus
 from alerts.actions.fleet_status import standing_of
 from alerts.adapters.deliverer import Seen
-from alerts.models import DEFAULT_SERVER, PolicyState, Release
+from alerts.adapters.prometheus import PROMETHEUS
+from alerts.models import DEFAULT_SERVER, PolicyState, Release, ServerState
 
 DIFFERS = "What is on disk or loaded is not what was delivered."
 
@@ -24,6 +25,7 @@ def status(server: str = DEFAULT_SERVER, drift: Seen | None = None) -> dict[str,
     release = state.loaded_release
     drift = reconcile.look_briefly(server, shared=True) if drift is None else drift
     by_agent = spec.delivery == "agent"  # it judges with a promtool of its own, in a directory not known here
+    judge = (state.promtool_version or None) if by_agent else promtool_version()
     why = standing.why or (DIFFERS if drift.any else None)
     return {
         "server": server,
@@ -44,14 +46,14 @@ def status(server: str = DEFAULT_SERVER, drift: Seen | None = None) -> dict[str,
         "last_good": release.last_good if release else [],
         "reachable": not drift.unreachable and standing.reason not in ("silent", "never_seen"),
         "drift": [*drift.on_disk, *drift.loaded],
-        "warnings": [*_warnings(release), *([] if by_agent else _weaker())],
+        "warnings": [*_warnings(release), *([] if by_agent else _weaker()), *_other_major(state, judge)],
         "error": state.last_error
         or ({"code": "prometheus_unavailable", "message": drift.unreachable} if drift.unreachable else None),
         "failures": state.failures,
         "retry_at": standing.retry_at,
         "checked_at": state.checked_at,
         "prometheus_version": state.prometheus_version or None,
-        "promtool_version": (state.promtool_version or None) if by_agent else promtool_version(),
+        "promtool_version": judge,
     }
 
 
@@ -76,3 +78,13 @@ def _weaker() -> list[dict[str, Any]]:
             "that Prometheus refuses; set PROMTOOL_PATH",
         }
     ]
+
+
+def _other_major(state: ServerState, judge: str | None) -> list[dict[str, Any]]:
+    """promtool knows what its own Prometheus can evaluate: another one may know less, or more."""
+    server = state.prometheus_version
+    if state.flavour != PROMETHEUS or not server or judge is None or server.split(".")[0] == judge.split(".")[0]:
+        return []
+    message = f"promtool {judge} judges for a Prometheus {server}: it accepts what that refuses, or the other way round"
+    hint = "use the promtool that came with it; for several majors, give those of another one agents"
+    return [{"code": "promtool_of_another_major", "message": message, "hint": hint}]

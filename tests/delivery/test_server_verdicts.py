@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from alerts.actions import rules, server_verdicts
+from alerts.actions import rules, server_verdicts, status
 from alerts.actions.deploy import deploy
 from alerts.adapters.prometheus import Prometheus
 from tests.delivery.conftest import delivered, loaded_names, state
@@ -35,6 +35,8 @@ def test_a_rule_that_the_server_does_not_know_blocks_no_other(older: PrometheusS
     rules.create({"name": "Up", "query_template": "up == 1"})
     release = delivered(deploy("test"))
     assert loaded_names(older) == {"Down", "Up"}
+    codes = {warning["code"] for warning in status.status()["warnings"]}
+    assert {"server_refused", "promtool_of_another_major"} <= codes
     (warning,) = [said for said in release.warnings if said["code"] == "server_refused"]
     assert "histogram_avg" in warning["message"]
     assert warning["rule"] == "Slow"
