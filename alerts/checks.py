@@ -140,10 +140,44 @@ def severities_are_words(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessa
 
 
 @register("alerts", Tags.database)
-def namespace_labels_are_free(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> Any:
+def database_is_sound(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> Any:
     """Only where a database is checked too (``check --database default``, ``migrate``)."""
-    if not databases or "default" not in databases:
+    from django.db import connection
+
+    if not databases or "default" not in databases or connection.vendor == "unknown":  # which E001 tells of
         return []
+    from alerts.actions.readiness import unapplied
+
+    if why := _why_silent(connection):
+        hint = "Start it, make the database, or mend DATABASE_URL."
+        return [Error(f"The database cannot be asked: {why}", hint=hint, id="alerts.E026")]
+    if lacking := unapplied():
+        # No error: `migrate`, which mends it, asks this first.
+        message = f"The database lacks {lacking} migrations: nothing can be served from it yet."
+        return [Warning(message, hint="Run manage.py migrate.", id="alerts.W008"), *_clashing_namespaces()]
+    return _clashing_namespaces()
+
+
+def _why_silent(connection: Any) -> str:
+    """What the driver says, without secrets; on a connection of its own, as a pool only says that time is up."""
+    alone = connection.copy()
+    options = alone.settings_dict["OPTIONS"]
+    options.pop("pool", None)
+    try:
+        with alone.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Exception as error:  # an unknown option is a TypeError
+        why = " ".join(str(error).split())
+        secrets = (alone.settings_dict["PASSWORD"], *(options.get(name) for name in ("password", "sslpassword")))
+        for secret in filter(None, secrets):
+            why = why.replace(str(secret), "***")
+        return why or type(error).__name__
+    finally:
+        alone.close()
+    return ""
+
+
+def _clashing_namespaces() -> list[CheckMessage]:
     from django.db import DatabaseError
 
     from alerts.models import Namespace
