@@ -5,6 +5,11 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def delete_tokens_of_agents(apps, schema_editor):
+    """On the way back: the constraint on roles does not know theirs."""
+    apps.get_model("alerts", "ApiToken").objects.filter(role="agent").delete()
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("alerts", "0003_role_groups"),
@@ -190,4 +195,6 @@ class Migration(migrations.Migration):
             model_name="tally",
             constraint=models.UniqueConstraint(fields=("name", "labels"), name="tally_once"),
         ),
+        # The last one is the first on the way back.
+        migrations.RunPython(migrations.RunPython.noop, delete_tokens_of_agents),
     ]

@@ -29,6 +29,17 @@ def test_the_database_of_the_previous_release_becomes_this_ones(installation: In
     assert "somebody" in installation.manage("list_api_tokens")
 
 
+def test_the_way_back_takes_the_tokens_of_agents_along(fleet: Installation) -> None:
+    fleet.manage("create_agent_token", "far")
+    assert "agent" in fleet.manage("list_api_tokens")
+    fleet.manage("migrate", "alerts", LAST_MIGRATION, "--verbosity", "0")
+
+    fleet.manage("migrate", "--no-input", "--verbosity", "0")
+    left = fleet.manage("list_api_tokens")
+    assert "somebody" in left
+    assert "agent" not in left
+
+
 def test_the_previous_release_goes_on_writing_after_the_tables_have_changed(installation: Installation) -> None:
     """So web and workers can be replaced one after the other once the tables are migrated."""
     installation.run(sys.executable, HERE / "previous_release.py")
