@@ -232,3 +232,12 @@ def test_an_example_of_a_failpoint_names_one() -> None:
 def test_json_in_documents_is_json(document: Path) -> None:
     for block in blocks(document.read_text("utf-8"), language="json"):
         json.loads(block.body)
+
+
+def test_gunicorn_is_given_the_same_patience_wherever_it_is_started() -> None:
+    """A waiting agent's question, of up to half a minute, ends before its web process does."""
+    for file in ("docs/operations.md", "docker-compose.yml", "kubernetes/web.yaml"):
+        starts = re.findall(r"\bgunicorn\b.*--threads\b.*", (ROOT / file).read_text("utf-8"))
+        assert starts, file
+        for line in starts:
+            assert re.search(r"--graceful-timeout\W+40\b", line), (file, line)
