@@ -24,8 +24,11 @@ USER = {"basic_auth_users": {"jürgen": BCRYPT}}
 
 
 def secret(path: Path, text: str) -> Path:
-    path.write_text(text)
-    path.chmod(0o600)
+    """Replaced, not written over: an agent that runs may read it at any moment."""
+    fresh = path.with_name(f".{path.name}")
+    fresh.write_text(text)
+    fresh.chmod(0o600)
+    fresh.replace(path)
     return path
 
 
