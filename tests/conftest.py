@@ -93,6 +93,19 @@ def starting(folder: Path, name: str, make: Callable[..., OneServer]) -> Iterato
         yield start
 
 
+@contextmanager
+def running(server: OneServer) -> Iterator[OneServer]:
+    """From its start to its stop."""
+    server.start()
+    yield server
+    server.stop()
+
+
+def folder_of_worker(name: str) -> Path:
+    """For a server that all tests of a worker share."""
+    return Path(os.environ["CONFIG_SERVER_TEST_RUN"]) / f"{name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+
+
 @pytest.fixture
 def start_prometheus(
     server_folder: Path, prometheus_binaries: dict[str, PrometheusBinaries]
@@ -141,32 +154,26 @@ def webhook() -> Iterator[Webhook]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A server beside the run's own database; `postgresql.create_database("name")` gives a URL."""
-    run = Path(os.environ["CONFIG_SERVER_TEST_RUN"])
-    server = PostgreSQL(run / f"postgresql-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}").start()
-    yield server
-    server.stop()
+    with running(PostgreSQL(folder_of_worker("postgresql"))) as server:
+        yield server
 
 
 @pytest.fixture
 def redis_server(server_folder: Path) -> Iterator[RedisServer]:
-    server = RedisServer(server_folder / "redis").start()
-    yield server
-    server.stop()
+    with running(RedisServer(server_folder / "redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def composed_postgresql() -> Iterator[ComposedPostgreSQL]:
-    run = Path(os.environ["CONFIG_SERVER_TEST_RUN"])
-    server = ComposedPostgreSQL(run / f"composed-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}").start()
-    yield server
-    server.stop()
+    with running(ComposedPostgreSQL(folder_of_worker("composed"))) as server:
+        yield server
 
 
 @pytest.fixture
 def composed_redis(server_folder: Path) -> Iterator[ComposedRedis]:
-    server = ComposedRedis(server_folder / "redis").start()
-    yield server  # type: ignore[misc]
-    server.stop()
+    with running(ComposedRedis(server_folder / "redis")) as server:
+        yield server
 
 
 # ------------------------------------------------------------------------------------------------ the product

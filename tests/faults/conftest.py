@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.fleet import Fleet
+from tests.monitoring.conftest import start_web  # noqa: F401
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import Process
 from tests.servers.prometheus import PrometheusServer

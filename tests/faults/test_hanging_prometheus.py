@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.monitoring.conftest import WebServer, start_web  # noqa: F401
+from tests.monitoring.conftest import WebServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 VIEWERS = 32
 
 
 def test_many_who_ask_for_the_status_of_a_hanging_server_leave_threads_to_everybody_else(
-    start_web: Callable[..., WebServer],  # noqa: F811
+    start_web: Callable[..., WebServer],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=200) as hanging, ThreadPoolExecutor(VIEWERS) as pool:
         web = start_web(workers=1, PROMETHEUS_URL=f"http://127.0.0.1:{hanging.getsockname()[1]}")

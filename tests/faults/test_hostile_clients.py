@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from config_server.web_worker import PATIENCE
-from tests.monitoring.conftest import WebServer, start_web  # noqa: F401
+from tests.monitoring.conftest import WebServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 CONNECTIONS = 200
@@ -127,7 +127,7 @@ SLOW_ONES: dict[str, Callable[[WebServer], bytes]] = {
 
 
 def test_two_hundred_slow_clients_slow_down_nobody_else(
-    start_web: Callable[..., WebServer],  # noqa: F811
+    start_web: Callable[..., WebServer],
     figures: dict[str, str],
 ) -> None:
     web = start_web()
@@ -149,7 +149,7 @@ def test_two_hundred_slow_clients_slow_down_nobody_else(
     assert "Traceback" not in web.process.output
 
 
-def test_a_slow_client_is_told_so_and_let_go(start_web: Callable[..., WebServer]) -> None:  # noqa: F811
+def test_a_slow_client_is_told_so_and_let_go(start_web: Callable[..., WebServer]) -> None:
     web = start_web(workers=1)
     with Slow(web, head(web, "Content-Length: 50000", "") + b"{") as slow:
         time.sleep(PATIENCE + 3)
@@ -160,7 +160,7 @@ def test_a_slow_client_is_told_so_and_let_go(start_web: Callable[..., WebServer]
     assert json.loads(problem.partition(b"\r\n\r\n")[2])["status"] == 408
 
 
-def test_a_body_in_pieces_is_a_body_all_the_same(start_web: Callable[..., WebServer]) -> None:  # noqa: F811
+def test_a_body_in_pieces_is_a_body_all_the_same(start_web: Callable[..., WebServer]) -> None:
     """Slow but willing: small, large (read, and found to have a field too many), chunked, asking first; two at once."""
     web = start_web(workers=1)
     small = json.dumps({"name": "Small", "query_template": "up == 0"}).encode()
@@ -227,7 +227,7 @@ HOSTILE: dict[str, tuple[str, str, dict[str, str], bytes | None, set[int]]] = {
 
 
 def test_what_is_over_the_limits_is_refused_and_costs_nobody_else(
-    start_web: Callable[..., WebServer],  # noqa: F811
+    start_web: Callable[..., WebServer],
     figures: dict[str, str],
 ) -> None:
     web = start_web()
