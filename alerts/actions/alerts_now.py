@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 
 from alerts.actions import policy, servers
-from alerts.actions.delivery import prometheus
+from alerts.actions.delivery import briefly, prometheus
 from alerts.adapters.prometheus import PrometheusError
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.compiled import CompiledRule, KeyPlan
 from alerts.models import Membership
 
-PATIENCE = 3.0
 MOST_AT_ONCE = 32
 NAMED = 10
 """Servers in one sentence."""
@@ -94,7 +93,7 @@ def ask(among: Sequence[ServerSpec] | None = None) -> AlertsNow:
 def _alerts_of(spec: ServerSpec) -> tuple[list[dict[str, Any]], str]:
     """A server's alerts, or why they are not known."""
     try:
-        return prometheus(replace(spec, timeout=min(spec.timeout, PATIENCE))).alerts(), ""
+        return prometheus(briefly(spec)).alerts(), ""
     except PrometheusError as error:
         return [], str(error)
 

@@ -6,7 +6,7 @@ The lease is asked before every step that changes something outside, and its num
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 
@@ -26,6 +26,7 @@ __all__ = [
     "Delivery",
     "Problem",
     "Undelivered",
+    "briefly",
     "drift_problem",
     "look",
     "problem",
@@ -36,6 +37,10 @@ __all__ = [
 ]
 
 
+PATIENCE = 3.0
+"""Seconds."""
+
+
 def rule_store(spec: ServerSpec) -> ReleaseStore:
     return ReleaseStore(spec.rule_dir, file_mode=spec.file_mode)
 
@@ -44,6 +49,11 @@ def prometheus(spec: ServerSpec) -> Prometheus:
     return Prometheus.of(
         spec, credentials_dir=settings.PROMETHEUS_CREDENTIALS_DIR, allowed=settings.PROMETHEUS_ALLOWED_HOSTS
     )
+
+
+def briefly(spec: ServerSpec) -> ServerSpec:
+    """For questions that somebody waits for at a page or an answer: a server that hangs must not hold them up."""
+    return replace(spec, timeout=min(spec.timeout, PATIENCE))
 
 
 @dataclass

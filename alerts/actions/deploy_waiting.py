@@ -62,11 +62,11 @@ def _deploy(trigger: str, server: str, deadline: float) -> Outcome:
 
 def _hear(release: Release, deadline: float) -> None:
     """What its agent makes of a release that is offered; one that is silent is not waited for."""
-    seen = ServerState.objects.filter(pk=release.server, offered_release=release).values_list(
-        "agent_seen_at", flat=True
-    )
-    last = next(iter(seen), None) if release.finished_at is None else None
-    if last is None or last < timezone.now() - AGENT_SILENT_AFTER:
+    if release.finished_at is not None:
+        return
+    lately = timezone.now() - AGENT_SILENT_AFTER
+    offered = ServerState.objects.filter(pk=release.server, offered_release=release)
+    if not offered.filter(agent_seen_at__gte=lately).exists():
         return
     while release.finished_at is None and time.monotonic() < deadline:
         time.sleep(PAUSE)

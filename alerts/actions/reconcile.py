@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from django.utils import timezone
@@ -20,8 +19,6 @@ from alerts.models import DEFAULT_SERVER, Release, ServerState
 logger = logging.getLogger(__name__)
 
 UNREACHABLE = "prometheus_unavailable"
-PATIENCE = 3.0
-"""Of a look that somebody waits for, in seconds."""
 
 
 def look(server: str = DEFAULT_SERVER) -> Seen:
@@ -29,10 +26,9 @@ def look(server: str = DEFAULT_SERVER) -> Seen:
     return _look_at(servers.spec(server), releases.state_of(server).loaded_release)()
 
 
-def look_briefly(server: str, *, shared: bool) -> Seen:
+def look_briefly(spec: ServerSpec, release: Release | None, *, shared: bool) -> Seen:
     """The same with less patience. ``shared``: with whoever asks of it meanwhile, so perhaps begun a moment ago."""
-    spec, release = servers.spec(server), releases.state_of(server).loaded_release
-    spec = replace(spec, timeout=min(spec.timeout, PATIENCE))
+    spec = delivery.briefly(spec)
     look_at = _look_at(spec, release)
     if not shared or spec.delivery == "agent":
         return look_at()

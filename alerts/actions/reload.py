@@ -16,4 +16,4 @@ def reload(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     if spec.delivery == "agent":
         raise PolicyConflict(Finding("fed_by_agent", f"The agent beside {server} reloads it; it is not ours to reach."))
     prometheus(spec).reload()
-    return status.status_after_change(server)
+    return status.status(server, shared=False)

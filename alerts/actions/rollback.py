@@ -52,4 +52,4 @@ def resume(server: str = DEFAULT_SERVER, *, timeout: float = 30.0) -> dict[str, 
     ServerState.objects.filter(pk=server).update(pinned_release=None, retry_at=None)
     waking.server_changed(server)
     deploy_and_wait("resume", server=server, timeout=timeout)
-    return status.status_after_change(server)
+    return status.status(server, shared=False)

@@ -17,13 +17,16 @@ from alerts.models import DEFAULT_SERVER, PolicyState, Release, ServerState
 DIFFERS = "What is on disk or loaded is not what was delivered."
 
 
-def status(server: str = DEFAULT_SERVER, drift: Seen | None = None) -> dict[str, Any]:
-    """Asks the database, and unless ``drift`` is known the disk and Prometheus; changes nothing."""
+def status(server: str = DEFAULT_SERVER, drift: Seen | None = None, *, shared: bool = True) -> dict[str, Any]:
+    """Asks the database, and unless ``drift`` is known the disk and Prometheus; changes nothing.
+
+    Not ``shared`` for who has just changed something: a look that somebody began before tells of what is gone.
+    """
     spec = servers.spec(server)
     state = releases.state_of(server)
     standing = standing_of(state, PolicyState.current(), spec.delivery, spec.enabled, timezone.now())
     release = state.loaded_release
-    drift = reconcile.look_briefly(server, shared=True) if drift is None else drift
+    drift = reconcile.look_briefly(spec, release, shared=shared) if drift is None else drift
     by_agent = spec.delivery == "agent"  # it judges with a promtool of its own, in a directory not known here
     judge = (state.promtool_version or None) if by_agent else promtool_version()
     why = standing.why or (DIFFERS if drift.any else None)
@@ -55,11 +58,6 @@ def status(server: str = DEFAULT_SERVER, drift: Seen | None = None) -> dict[str,
         "prometheus_version": state.prometheus_version or None,
         "promtool_version": judge,
     }
-
-
-def status_after_change(server: str) -> dict[str, Any]:
-    """With a look of its own: one that somebody began before the change tells of a state that is gone."""
-    return status(server, reconcile.look_briefly(server, shared=False))
 
 
 def _warnings(release: Release | None) -> list[dict[str, Any]]:
