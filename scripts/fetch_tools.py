@@ -83,6 +83,7 @@ TESTS = (
         installed="/usr/lib/postgresql/*/bin/postgres",
     ),
     Tool("redis", "usr/bin/redis-server", ("redis-server",), with_libraries=True, installed="/usr/bin/redis-server"),
+    Tool("pgbouncer", "usr/sbin/pgbouncer", ("pgbouncer",), with_libraries=True, installed="/usr/sbin/pgbouncer"),
     Tool("nginx", "usr/sbin/nginx", ("nginx", "openssl"), with_libraries=True, installed="/usr/sbin/nginx"),
 )
 NAMES = {tool.name: tool for tool in TESTS}

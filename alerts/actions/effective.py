@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,9 @@ _TARGET = Prepared(
     lambda target_id: (
         Target.objects.living()
         .filter(pk=target_id)
+        .order_by()
         .annotate(at=Subquery(PolicyState.objects.filter(pk=1).values("revision")))
-        .values_list("hostname", "memberships__namespace__label", "memberships__group__label_value", "at")
+        .values_list("hostname", "memberships__group_id", "at")
     )
 )
 
@@ -56,8 +57,10 @@ def place_of_target(target_id: int) -> Place:
     rows = _TARGET.rows(target_id) if 0 < target_id < 2**63 else []
     if not rows:
         raise NotFound("target", [target_id])
-    labels = {label: value for _, label, value, _ in rows if label is not None}
-    return _place(rows[0][0], labels, rows[0][3] or 0)
+    hostname, _, revision = rows[0]
+    loaded = policy.current(revision=revision or 0).loaded
+    known = loaded.group_labels  # groups are in memory with the policy: asking for them again is half of the statement
+    return _place(hostname, dict(known[group] for _, group, _ in rows if group in known), loaded)
 
 
 def place_of_host(hostname: str) -> Place:
@@ -94,11 +97,10 @@ def place_of_groups(group_ids: Sequence[int]) -> Place:
         labels[label] = value
     if findings:
         raise InvalidPolicy(findings)
-    return _place(None, labels)
+    return _place(None, labels, policy.current().loaded)
 
 
-def _place(hostname: str | None, labels: dict[str, str], revision: int | None = None) -> Place:
-    loaded = policy.current(revision=revision).loaded
+def _place(hostname: str | None, labels: Mapping[str, str], loaded: LoadedPolicy) -> Place:
     topology = loaded.policy.topology
     position = {namespace.label: labels.get(namespace.label, "") for namespace in topology.namespaces}
     position[topology.target_label] = hostname or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from alerts.actions.cursors import reading_by_pieces
 from alerts.actions.wanted import WantedSet, stored_contents
 from alerts.models import FileContent, Release
 
@@ -43,11 +44,13 @@ def forget_contents() -> None:
 
 
 def _stored_hashes() -> set[str]:
-    return set(FileContent.objects.values_list("sha256", flat=True).iterator())
+    with reading_by_pieces():
+        return set(FileContent.objects.values_list("sha256", flat=True).iterator())
 
 
 def _held_hashes() -> set[str]:
     held: set[str] = set()
-    for manifest in Release.objects.values_list("manifest", flat=True).iterator():
-        held.update(manifest.values())
+    with reading_by_pieces():
+        for manifest in Release.objects.values_list("manifest", flat=True).iterator():
+            held.update(manifest.values())
     return held

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
+from alerts.actions.cursors import reading_by_pieces
 from alerts.domain.compiler import without_garbage_collection
 from alerts.domain.layers import GLOBAL, Group, Kind, Layer, Namespace, Scope, Strategy, Topology
 from alerts.domain.variables import variables_from_json
@@ -54,6 +55,12 @@ def load_topology() -> Topology:
     )
 
 
+def load_group_labels() -> dict[int, tuple[str, str]]:
+    """By id of each living group: the label that its namespace is carried by, and its value of it."""
+    groups = GroupRow.objects.living().order_by().values_list("pk", "namespace__label", "label_value")
+    return {pk: (label, value) for pk, label, value in groups}
+
+
 def topology_of(namespaces: tuple[Namespace, ...] = (), groups: tuple[Group, ...] = ()) -> Topology:
     """With the labels this installation is set to."""
     return Topology(namespaces, groups, target_label=settings.TARGET_LABEL, scope_label=settings.SCOPE_LABEL)
@@ -64,7 +71,7 @@ def load_layers(rules: QuerySet[AlertRule] | None = None) -> list[Layer]:
     rows = AlertRule.objects.living() if rules is None else rules
     texts = {f"{column}_text": Cast(column, TextField()) for column in JSON_COLUMNS}
     columns = rows.order_by("id").annotate(**texts).values_list(*COLUMNS)
-    with without_garbage_collection():
+    with without_garbage_collection(), reading_by_pieces():
         return list(_layers(columns.iterator(chunk_size=5000)))
 
 

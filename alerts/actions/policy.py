@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from django.conf import settings
 from django.db.models import Q
 
-from alerts.actions.layers import load_layers, load_topology
+from alerts.actions.layers import load_group_labels, load_layers, load_topology
 from alerts.actions.telemetry import timed
 from alerts.domain.compiler import CompiledPolicy, Options, compile_policy, without_garbage_collection
 from alerts.domain.layers import Policy
@@ -29,11 +30,12 @@ LARGE = 1_000
 
 @dataclass(frozen=True, eq=False)
 class LoadedPolicy:
-    """The policy as it was at one commit."""
+    """The policy as it was at one commit. ``group_labels``: each group's label and value, by its id."""
 
     commit: Commit
     policy: Policy
     labels: tuple[str, str]
+    group_labels: Mapping[int, tuple[str, str]]
 
     @property
     def revision(self) -> int:
@@ -133,11 +135,12 @@ class PolicyCache:
                 known = None
             with timed("load"):
                 policy = _brought_up_to_date(known) if known else load()
+                group_labels = known.group_labels if known else load_group_labels()
             if PolicyState.last_commit() != commit:
                 continue
             if known is None:
                 self._compiled = {}
-            self._loaded = LoadedPolicy(commit, policy, _labels())
+            self._loaded = LoadedPolicy(commit, policy, _labels(), group_labels)
             return self._loaded
 
 

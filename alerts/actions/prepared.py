@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from django.db import connection, models
 from django.db.models import QuerySet
 
+from alerts.actions import planned
+
 Value = str | int
 Row = TypeVar("Row", bound=models.Model)
 
@@ -53,7 +55,7 @@ class Prepared:
                 self._forms.clear()
             written = self._forms[form] = self._write(values)
         with connection.cursor() as cursor:
-            cursor.execute(written.sql, written.bound(values))
+            planned.execute(cursor, written.sql, written.bound(values))
             found = cursor.fetchall()
         return [written.read(row) for row in found]
 

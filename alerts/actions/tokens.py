@@ -21,13 +21,10 @@ LONGEST_TOKEN = 200
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
 _User: Any = get_user_model()
 _TOKEN = columns_of(ApiToken)
-_USER = columns_of(_User, without=("password",))
-_SERVER = columns_of(PrometheusServer)
+_USER = columns_of(_User, without=("password", "last_login", "first_name", "last_name", "email", "date_joined"))
 _BY_DIGEST = Prepared(
     lambda digest: (
-        ApiToken.objects.filter(digest=digest)
-        .order_by()
-        .values_list(*_TOKEN, *(f"user__{name}" for name in _USER), *(f"server__{name}" for name in _SERVER))
+        ApiToken.objects.filter(digest=digest).order_by().values_list(*_TOKEN, *(f"user__{name}" for name in _USER))
     )
 )
 RANKED = (Role.ADMIN, Role.EDITOR, Role.VIEWER)
@@ -97,7 +94,7 @@ def _user(username: str) -> Any:
 
 
 def authenticate(token: str) -> ApiToken | None:
-    """The token's row, with its user and server; None when it is unknown, expired, revoked, or its user inactive.
+    """The token's row, with its user; None when it is unknown, expired, revoked, or its user inactive.
 
     Looked up by digest: how long that takes tells nothing about the token.
     """
@@ -122,9 +119,7 @@ def _in_force(digest: str) -> ApiToken | None:
     # Every request begins here: one look into a unique index, and nothing asked that can be seen in the row.
     for found in _BY_DIGEST.rows(digest):
         row = stored(ApiToken, _TOKEN, found[: len(_TOKEN)])
-        row.user = stored(_User, _USER, found[len(_TOKEN) : -len(_SERVER)])
-        if row.server_id is not None:
-            row.server = stored(PrometheusServer, _SERVER, found[-len(_SERVER) :])
+        row.user = stored(_User, _USER, found[len(_TOKEN) :])
         if row.revoked_at is None and row.user.is_active:
             return row if row.expires_at is None or row.expires_at > timezone.now() else None
     return None

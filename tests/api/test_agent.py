@@ -147,7 +147,7 @@ def test_asking_is_a_sign_of_life_noted_now_and_then(agent: Caller) -> None:
     with CaptureQueriesContext(connection) as queries:
         agent.get("agent/bundle", if_none_match=f'"{release.content_hash}"')
     assert state().agent_seen_at == seen
-    assert len(queries) == 3, "the token, the sign of life, what is offered"
+    assert len(queries) == 4, "the token, its server, the sign of life, what is offered"
 
 
 def test_who_waits_is_told_that_nothing_came(agent: Caller) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.fleet import Fleet
 from tests.monitoring.conftest import start_web  # noqa: F401
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import Process
 from tests.servers.prometheus import PrometheusServer
@@ -28,28 +29,45 @@ def own_postgresql(server_folder: Path) -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture
-def fleet(
-    own_postgresql: PostgreSQL,
+def pgbouncer(own_postgresql: PostgreSQL, server_folder: Path) -> Iterator[PgBouncer]:
+    """With fewer connections than have work at once: they go from hand to hand."""
+    server = PgBouncer(server_folder / "pgbouncer", own_postgresql, connections=3).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_fleet(
     redis_server: RedisServer,
     product_environment: dict[str, str],
     start_prometheus: Callable[..., PrometheusServer],
     prometheus_binaries: dict[str, object],
     run_process: Callable[..., Process],
     tmp_path: Path,
-) -> Fleet:
-    servers = {}
-    versions = list(prometheus_binaries)
-    for number, name in enumerate(("near-1", "near-2", "far")):
-        rule_dir = tmp_path / "servers" / name
-        rule_dir.mkdir(parents=True)
-        servers[name] = start_prometheus(rule_dir=rule_dir, version=versions[number % len(versions)])
-    environment = product_environment | {
-        "DATABASE_URL": own_postgresql.create_database("fleet"),
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "CELERY_BROKER_URL": redis_server.url(),
-        "PROMETHEUS_RULE_ROOTS": str(tmp_path / "servers"),
-    }
-    return Fleet(environment, tmp_path, servers, run_process).start()
+) -> Callable[[str], Fleet]:
+    """start_fleet(database_url)"""
+
+    def start(database_url: str) -> Fleet:
+        servers = {}
+        versions = list(prometheus_binaries)
+        for number, name in enumerate(("near-1", "near-2", "far")):
+            rule_dir = tmp_path / "servers" / name
+            rule_dir.mkdir(parents=True)
+            servers[name] = start_prometheus(rule_dir=rule_dir, version=versions[number % len(versions)])
+        environment = product_environment | {
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "CELERY_BROKER_URL": redis_server.url(),
+            "PROMETHEUS_RULE_ROOTS": str(tmp_path / "servers"),
+        }
+        return Fleet(environment, tmp_path, servers, run_process).start()
+
+    return start
+
+
+@pytest.fixture
+def fleet(own_postgresql: PostgreSQL, start_fleet: Callable[[str], Fleet]) -> Fleet:
+    return start_fleet(own_postgresql.create_database("fleet"))
 
 
 @pytest.fixture
