@@ -19,15 +19,16 @@ Nothing here knows of databases or of Django: the agent has neither.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from alerts.adapters.promtool import Refusal
 from alerts.adapters.release_files import Manifest, content_hash, manifest_of
 from alerts.adapters.written_rules import ExpectedFile, expect_bytes, expect_rendered
+from alerts.domain import rule_files
 from alerts.domain.renderer import RuleFile
 
 Problem = dict[str, Any]
@@ -35,7 +36,7 @@ Entered = Literal["staged", "checked", "active"]
 EndsAs = Literal["rejected", "rolled_back", "failed"]
 
 
-FILES_PER_PART = 40  # so many a Prometheus can be asked for in one address
+NAMES_PER_PART = 40  # of files, or groups: so many a Prometheus can be asked for in one address
 BYTES_PER_PART = 400_000  # about a thousand rules
 
 
@@ -60,6 +61,13 @@ class Overtaken(Exception):
     """Another writer has taken this server over. Nothing was changed, nothing is to be mended or recorded."""
 
 
+class Part(NamedTuple):
+    """Some files of a bundle; with ``groups`` only these of them."""
+
+    files: frozenset[str]
+    groups: frozenset[str] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """A whole set of rule files. ``rendered``: as the renderer made them, where it was this process.
@@ -81,35 +89,72 @@ class Bundle:
     def content_hash(self) -> str:
         return content_hash(self.manifest)
 
-    def expected(self, changed: Collection[str] | None = None) -> list[ExpectedFile]:
-        """What should be loaded then; rule by rule at least in the ``changed`` files (None: in all)."""
+    def expected(
+        self, changed: Collection[str] | None = None, groups: Collection[str] | None = None
+    ) -> list[ExpectedFile]:
+        """What should be loaded then; rule by rule at least in the ``changed`` files (None: in all), and there in these
+        ``groups`` (None: in all).
+        """
         if self.rendered:
             return expect_rendered(self.rendered.values(), changed)
         if not self.frugal:
             return [expect_bytes(name, content) for name, content in self.contents.items()]
         return [
-            expect_bytes.__wrapped__(name, content) if changed is None or name in changed else self._outlines[name]
-            for name, content in self.contents.items()
+            self._read(name, groups) if changed is None or name in changed else self._outlines[name]
+            for name in self.contents
         ]
 
-    def parts(self, names: Collection[str] | None = None) -> Iterator[set[str]]:
-        """Names of files (None: of all), few enough at a time to look at closely; at least one part, maybe empty."""
-        part, size = set[str](), 0
-        for name in sorted(self.contents if names is None else names):
-            if part and (len(part) == FILES_PER_PART or size + len(self.contents[name]) > BYTES_PER_PART):
-                yield part
-                part, size = set(), 0
-            part.add(name)
-            size += len(self.contents[name])
-        yield part
+    def parts(self, names: Collection[str] | None = None) -> Iterator[Part]:
+        """Of these files (None: of all), few enough rules at a time to look at closely; at least one, maybe empty.
+
+        A file that is longer than a part comes group by group.
+        """
+        names = sorted(self.contents if names is None else names)
+        long = [name for name in names if self.frugal and len(self.contents[name]) > BYTES_PER_PART]
+        sizes = {name: len(self.contents[name]) for name in names if name not in long}
+        parts = [Part(part) for part in _bounded(sizes)]
+        for name in long:
+            outline, pieces = self._outlines[name].groups, rule_files.pieces(self.contents[name])
+            if len(outline) == len(pieces):
+                sizes = {group.name: len(piece) for group, piece in zip(outline, pieces, strict=True)}
+                parts += [Part(frozenset((name,)), part) for part in _bounded(sizes)]
+            else:
+                parts.append(Part(frozenset((name,))))
+        yield from parts or [Part(frozenset())]
+
+    def _read(self, name: str, groups: Collection[str] | None) -> ExpectedFile:
+        outline, pieces = self._outlines[name], rule_files.pieces(self.contents[name])
+        if groups is None or len(outline.groups) != len(pieces):
+            return _expected(name, pieces)
+        read = [
+            _expected(name, [piece]).groups[0] if group.name in groups else group
+            for group, piece in zip(outline.groups, pieces, strict=True)
+        ]
+        return ExpectedFile(name, read)
 
     @cached_property
     def _outlines(self) -> dict[str, ExpectedFile]:
-        outlines = {}
-        for name, content in self.contents.items():
-            groups = expect_bytes.__wrapped__(name, content).groups
-            outlines[name] = ExpectedFile(name, [replace(group, rules=()) for group in groups])
-        return outlines
+        return {
+            name: _expected(name, rule_files.pieces(content), outlined=True) for name, content in self.contents.items()
+        }
+
+
+def _expected(name: str, pieces: Iterable[bytes], *, outlined: bool = False) -> ExpectedFile:
+    """Read piece by piece: the whole of a file as YAML is many times as large as its rules."""
+    groups = (group for piece in pieces for group in expect_bytes.__wrapped__(name, piece).groups)
+    return ExpectedFile(name, [replace(group, rules=()) if outlined else group for group in groups])
+
+
+def _bounded(sizes: Mapping[str, int]) -> Iterator[frozenset[str]]:
+    part, size = set[str](), 0
+    for name in sizes:
+        if part and (len(part) == NAMES_PER_PART or size + sizes[name] > BYTES_PER_PART):
+            yield frozenset(part)
+            part, size = set(), 0
+        part.add(name)
+        size += sizes[name]
+    if part:
+        yield frozenset(part)
 
 
 class Journal(Protocol):

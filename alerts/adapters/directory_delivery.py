@@ -237,21 +237,15 @@ def compared(
 ) -> tuple[list[Mismatch], list[Problem]]:
     """How what is loaded differs from a bundle, rule by rule in the ``changed`` files (None: in all); and which rules
     cannot be evaluated."""
-    if not in_parts:
-        loaded = prometheus.rules_of(rule_dir, changed)
-        return _mismatches(loaded, bundle, rule_dir, changed), failing_rules(loaded, rule_dir)
-    found, failing = list[Mismatch](), list[Problem]()
-    closely = bundle.manifest.keys() if changed is None else {*changed}
-    for number, part in enumerate(bundle.parts(closely)):
-        loaded = prometheus.rules_of(rule_dir, part)
-        differing = _mismatches(loaded, bundle, rule_dir, part)
-        found += [one for one in differing if one.file in part or (number == 0 and one.file not in closely)]
-        failing += [rule for rule in failing_rules(loaded, rule_dir) if rule["file"] in part]
-    return found, failing
-
-
-def _mismatches(loaded: LoadedRules, bundle: Bundle, rule_dir: Path, changed: Collection[str] | None) -> list[Mismatch]:
-    return compare(bundle.expected(changed), loaded, rule_dir=rule_dir, changed=changed)
+    found, failing = dict[str, Mismatch](), dict[str, Problem]()  # by their words: each part finds the outline's anew
+    for files, groups in bundle.parts(changed) if in_parts else [(changed, None)]:
+        loaded = prometheus.rules_of(rule_dir, files, groups)
+        expected = bundle.expected(files, groups)
+        for mismatch in compare(expected, loaded, rule_dir=rule_dir, changed=files, groups=groups):
+            found.setdefault(str(mismatch), mismatch)
+        for rule in failing_rules(loaded, rule_dir):
+            failing.setdefault(str(rule), rule)
+    return list(found.values()), list(failing.values())
 
 
 def failing_rules(loaded: LoadedRules, rule_dir: Path) -> list[Problem]:

@@ -155,8 +155,9 @@ class Prometheus:
         else:
             self._post_reload()
 
-    def rules(self, files: Collection[str] | None = None) -> LoadedRules:
-        """What it has loaded; with ``files`` (paths as Prometheus reports them) only what comes from those.
+    def rules(self, files: Collection[str] | None = None, groups: Collection[str] | None = None) -> LoadedRules:
+        """What it has loaded; with ``files`` (paths as Prometheus reports them) only what comes from those, with
+        ``groups`` only groups of these names.
 
         A Prometheus before 3 ignores the filter and sends everything, alerts included.
         """
@@ -164,22 +165,27 @@ class Prometheus:
         parameters = ["exclude_alerts=true"]
         if wanted is not None and len(wanted) <= FILES_IN_URL:  # a longer URL may be refused
             parameters += [f"file[]={quote(file, safe='')}" for file in sorted(wanted)]
+        if groups is not None and len(groups) <= FILES_IN_URL:
+            parameters += [f"rule_group[]={quote(group, safe='')}" for group in sorted(groups)]
         data = self._data(*self._ask("GET", "/api/v1/rules?" + "&".join(parameters)))
         try:
-            groups = tuple(
+            found = tuple(
                 LoadedGroup(group["file"], group["name"], float(group["interval"]), _dicts(group["rules"]))
                 for group in data["groups"] or ()
-                if wanted is None or group["file"] in wanted
+                if (wanted is None or group["file"] in wanted) and (groups is None or group["name"] in groups)
             )
             # Members that only a Thanos ruler, and only vmalert, gives a group.
             thanos = any("partialResponseStrategy" in group for group in data["groups"] or ())
             vmalert = any("concurrency" in group for group in data["groups"] or ())
-            return LoadedRules(groups, in_order=not (thanos or vmalert), labels_added=thanos)
+            return LoadedRules(found, in_order=not (thanos or vmalert), labels_added=thanos)
         except (KeyError, TypeError, ValueError) as error:
             raise BadAnswer(f"{self.name} describes its rules in an unknown way: {error!r}") from error
 
-    def rules_of(self, rule_dir: str | Path, changed: Collection[str] | None) -> LoadedRules:
-        """As ``rules``, but of files under ``rule_dir`` that are not among the ``changed`` names only the outline.
+    def rules_of(
+        self, rule_dir: str | Path, changed: Collection[str] | None, groups: Collection[str] | None = None
+    ) -> LoadedRules:
+        """As ``rules``, but of files under ``rule_dir`` that are not among the ``changed`` names only the outline; with
+        ``groups`` also of the other groups in these.
 
         A tenth of the work, for both sides, where a Prometheus can filter (3.0 and later); else everything is read.
         """
@@ -187,8 +193,13 @@ class Prometheus:
         if changed is None or outline is None:
             return self.rules()
         paths = {group.file for name, groups in outline.under(rule_dir).items() if name in changed for group in groups}
-        closely = self.rules(paths) if paths else LoadedRules(())
-        return LoadedRules((*(group for group in outline.groups if group.file not in paths), *closely.groups))
+        closely = self.rules(paths, groups) if paths else LoadedRules(())
+        rest = (
+            group
+            for group in outline.groups
+            if group.file not in paths or (groups is not None and group.name not in groups)
+        )
+        return LoadedRules((*rest, *closely.groups))
 
     def alerts(self) -> list[dict[str, Any]]:
         """Pending and firing ones, as the API words them."""

@@ -53,12 +53,13 @@ def compare(
     *,
     rule_dir: str | Path,
     changed: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
 ) -> list[Mismatch]:
     """How what is loaded differs from what was written; empty when the two are the same.
 
     Every file, group and number of rules of ours is compared, in both directions, so an unreadable or dangling
     ``current`` (which loads nothing, and is no error to Prometheus) shows as everything missing. Rules are compared
-    one by one in the ``changed`` files (None: in all).
+    one by one in the ``changed`` files (None: in all), and there in these ``groups`` (None: in all).
     """
     ours = loaded.under(rule_dir)
     wanted_files = {file.name: file for file in expected if file.groups}
@@ -68,7 +69,9 @@ def compare(
         if name not in ours:
             mismatches.append(Mismatch(name, "file", f"{len(file.groups)} groups", None))
             continue
-        closely = changed is None or name in changed
+        closely = None if groups is None else frozenset(groups)
+        if changed is not None and name not in changed:
+            closely = frozenset()
         mismatches += _file_mismatches(
             file, ours[name], closely=closely, in_order=loaded.in_order, labels_added=loaded.labels_added
         )
@@ -86,7 +89,12 @@ def unhealthy(loaded: LoadedRules, rule_dir: str | Path) -> list[Unhealthy]:
 
 
 def _file_mismatches(
-    file: ExpectedFile, groups: Sequence[LoadedGroup], *, closely: bool, in_order: bool, labels_added: bool
+    file: ExpectedFile,
+    groups: Sequence[LoadedGroup],
+    *,
+    closely: frozenset[str] | None,
+    in_order: bool,
+    labels_added: bool,
 ) -> Iterator[Mismatch]:
     found = {group.name: group for group in groups}
     wanted = {group.name: group for group in file.groups}
@@ -105,7 +113,7 @@ def _file_mismatches(
             continue
         if expected.interval_ms is not None and _milliseconds(loaded.interval) != expected.interval_ms:
             yield Mismatch(file.name, "interval", expected.interval_ms, _milliseconds(loaded.interval), group=name)
-        if closely:
+        if closely is None or name in closely:
             rules: Sequence[LoadedRule] = loaded.rules
             if labels_added:
                 rules = _without_added_labels(expected.rules, rules)

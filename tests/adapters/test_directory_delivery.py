@@ -24,6 +24,8 @@ def file_of(group: str, *exprs: str) -> bytes:
 
 
 ONE = Bundle.of({"a.yml": file_of("a", "up == 0"), "b.yml": file_of("b", "up == 1", "up == 2")})
+GROUPS = [file_of(f"g{number}", f"up == {number}1", f"up == {number}2") for number in range(3)]
+GROUPED = Bundle.of({**ONE.contents, "grouped.yml": b"groups:\n" + b"".join(GROUPS).replace(b"groups:\n", b"")})
 TWO = Bundle.of({"a.yml": file_of("a", "up == 5"), "c.yml": file_of("c", "up == 3")})
 
 
@@ -171,15 +173,27 @@ def break_link(place: Place) -> None:
     os.unlink(place.store.link)
 
 
-@pytest.mark.parametrize("drift", [edit, remove, add, shorten, break_link])
-def test_looking_part_by_part_finds_what_looking_at_all_finds(place: Place, drift: Any, monkeypatch: Any):
-    monkeypatch.setattr("alerts.adapters.deliverer.FILES_PER_PART", 1)
-    frugal = Bundle.of(ONE.contents, frugal=True)
+def regroup(place: Place) -> None:
+    """One group says something else, one lost a rule, and one has another name."""
+    path = place.store.link / "grouped.yml"
+    path.chmod(0o644)
+    text = path.read_bytes().replace(b"up == 01", b"up == 77").replace(b"  - alert: A1\n    expr: up == 12\n", b"")
+    path.write_bytes(text.replace(b"name: g2", b"name: g9"))
+
+
+@pytest.mark.parametrize("most", ["NAMES_PER_PART", "BYTES_PER_PART"])
+@pytest.mark.parametrize("drift", [edit, remove, add, shorten, break_link, regroup])
+def test_looking_part_by_part_finds_what_looking_at_all_finds(
+    place: Place, drift: Any, most: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Files one by one, or groups one by one."""
+    monkeypatch.setattr(f"alerts.adapters.deliverer.{most}", 1)
+    frugal = Bundle.of(GROUPED.contents, frugal=True)
     assert deliver(place.delivery(in_parts=True), frugal) is True
     assert not place.delivery(in_parts=True).look(frugal).any
     drift(place)
     place.server.reload()
-    whole, parts = place.delivery().look(ONE), place.delivery(in_parts=True).look(frugal)
+    whole, parts = place.delivery().look(GROUPED), place.delivery(in_parts=True).look(frugal)
     assert whole.loaded
     assert sorted(map(str, parts.loaded)) == sorted(map(str, whole.loaded))
     assert parts.on_disk == whole.on_disk
@@ -188,10 +202,30 @@ def test_looking_part_by_part_finds_what_looking_at_all_finds(place: Place, drif
 def test_parts_are_bounded_and_hold_every_file_once():
     bundle = Bundle.of({f"f{number}.yml": b"#" * 150_000 for number in range(7)})
     parts = list(bundle.parts())
-    assert [len(part) for part in parts] == [2, 2, 2, 1]
-    assert sorted(name for part in parts for name in part) == sorted(bundle.contents)
-    assert list(bundle.parts({"f3.yml"})) == [{"f3.yml"}]
-    assert list(bundle.parts(())) == [set()]
+    assert [len(part.files) for part in parts] == [2, 2, 2, 1]
+    assert sorted(name for part in parts for name in part.files) == sorted(bundle.contents)
+    assert list(bundle.parts({"f3.yml"})) == [({"f3.yml"}, None)]
+    assert list(bundle.parts(())) == [(set(), None)]
+
+
+def test_long_files_come_group_by_group():
+    groups = {f"g{number}": b"  - alert: a\n    expr: up\n" * 7_000 for number in range(5)}
+    rendered = b"# by a renderer\ngroups:\n" + b"".join(
+        f"- name: {name}\n  rules:\n".encode() + rules for name, rules in groups.items()
+    )
+    contents = {
+        "long.yml": rendered,
+        "short.yml": file_of("short", "up"),
+        "odd.yml": rendered.replace(b"groups:", b"groups: "),
+    }
+    parts = list(Bundle.of(contents, frugal=True).parts())
+    assert parts == [
+        ({"short.yml"}, None),
+        ({"long.yml"}, {"g0", "g1"}),
+        ({"long.yml"}, {"g2", "g3"}),
+        ({"long.yml"}, {"g4"}),
+        ({"odd.yml"}, None),
+    ]
 
 
 def test_without_promtool_it_says_so(place: Place):

@@ -16,6 +16,9 @@ from tests.domain.policies import EACH_SERIES, compiled, env, layer, recording
 
 UNPLEASANT = "\x7f\x80\x85\x9f\u2028\u2029\ufeff\ufffd\ue000😀\U0010ffff ' \" \\ : # {{ }} - ? | > % @ ` \t\n\r\x00\x1f"
 
+SAYABLE = UNPLEASANT.replace("{{ }}", "")
+"""As a template."""
+
 
 @given(st.text(st.characters(exclude_categories=("Cs",))) | st.text(UNPLEASANT))
 def test_a_quoted_scalar_reads_back_as_it_was(text: str) -> None:
@@ -25,13 +28,35 @@ def test_a_quoted_scalar_reads_back_as_it_was(text: str) -> None:
 
 def test_files_read_back_as_the_rules_they_were_written_from() -> None:
     policy = compiled(
-        layer(1, query=EACH_SERIES, config={"annotations": {"text": UNPLEASANT[:-2]}, "for_duration": "5m"}),
+        layer(1, query=EACH_SERIES, config={"annotations": {"text": SAYABLE}, "for_duration": "5m"}),
         layer(2, env("staging"), config={"keep_firing_for": "1h", "interval": "30s", "labels": {"a": "b"}}),
         recording(3, "cpu:sum", "sum by (environment) (cpu_usage)"),
     )
+    assert not policy.problems
     files = render(policy.rules)
     written = {planner.deployed(rule) for rule in policy.rules}
     assert {rule for name, file in files.items() for rule in rule_files.rules(name, file.content)} == written
+
+
+def test_a_file_in_pieces_says_what_it_says_as_a_whole() -> None:
+    text = f"{SAYABLE}\n- name: x\n  rules:\n"
+    layers = [
+        layer(number, query=EACH_SERIES, key=f"K{number}", config={"annotations": {"text": text}})
+        for number in range(1, 30)
+    ]
+    (file,) = render(compiled(*layers).rules).values()
+    golden = (Path(__file__).parent / "golden").rglob("*.yml")
+    for content in (file.content, *(path.read_bytes() for path in golden)):
+        whole, pieces = rule_files.read("x", content), rule_files.pieces(content)
+        assert [rule_files.read("x", piece) for piece in pieces] == [[group] for group in whole]
+    assert len(rule_files.pieces(file.content)) > 5
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"groups: []\n", b"- name: x\n", b"groups:\n  - name: x\n", b"a: 1\n- name: x\n"]
+)
+def test_a_file_that_is_written_otherwise_is_one_piece(content: bytes) -> None:
+    assert rule_files.pieces(content) == [content]
 
 
 @pytest.mark.parametrize("content", [b"groups: 7", b"groups: [1]", b"a: b: c", b"- x", b"groups: [{rules: []}]"])
@@ -100,8 +125,7 @@ def test_a_file_whose_rules_were_compiled_anew_and_say_the_same_keeps_its_bytes(
 
 
 def test_promtool_reads_unpleasant_texts(promtool: Path, tmp_path: Path) -> None:
-    text = UNPLEASANT.replace("{{ }}", "")
-    rules = compiled(layer(1, query=EACH_SERIES, config={"annotations": {"text": text}})).rules
+    rules = compiled(layer(1, query=EACH_SERIES, config={"annotations": {"text": SAYABLE}})).rules
     (file,) = render(rules).values()
     (tmp_path / file.name).write_bytes(file.content)
     done = subprocess.run(
