@@ -42,6 +42,8 @@ def database(environment: Environment, var_dir: Path) -> dict[str, Any]:
     if parsed["ENGINE"] == SQLITE:
         if parsed["NAME"] == ":memory:":
             return _refused(environment, "names a database in memory, which web and worker cannot share.")
+        if not Path(parsed["NAME"]).parent.is_dir():
+            return _refused(environment, f"lies in {Path(parsed['NAME']).parent}, which is no directory.")
         return _sqlite(parsed, var_dir)
     if parsed["ENGINE"] == POSTGRESQL:
         if not parsed["NAME"]:

@@ -51,6 +51,7 @@ WRONG = {
     "a database URL that is none": ("alerts.E001", {"DATABASE_URL": "postgresql://h:port/secret", "SECRET_KEY": LONG}),
     "a database without a name": ("alerts.E001", {"DATABASE_URL": "postgresql://u:secret@h", "SECRET_KEY": LONG}),
     "a database in memory": ("alerts.E001", {"DATABASE_URL": "sqlite://:memory:"}),
+    "a database in a missing folder": ("alerts.E001", {"DATABASE_URL": "sqlite:////missing/policy.sqlite3"}),
     "no key on PostgreSQL": ("alerts.E002", {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d"}),
     "a short key": ("alerts.E002", {"SECRET_KEY": "secret"}),
     "neither true nor false": ("alerts.E004", {"DEBUG": "maybe"}),
