@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future
 from contextvars import copy_context
-from threading import Thread
 
 from django.db import connection, connections
 from django.utils import timezone
 
-from alerts.actions import releases
+from alerts.actions import asides, releases
 from alerts.actions.bundles import AGENT_SILENT_AFTER
 from alerts.actions.deploy import Outcome, deploy
 from alerts.models import DEFAULT_SERVER, Release, ServerState
@@ -28,18 +26,15 @@ def deploy_within(trigger: str, *, server: str = DEFAULT_SERVER, timeout: float 
     deadline = time.monotonic() + timeout
     if connection.in_atomic_block:  # no other thread could see what is to be delivered
         return _deploy(trigger, server, deadline)
-    answer: Future[Outcome] = Future()
     context = copy_context()
 
-    def work() -> None:
+    def work() -> Outcome:
         try:
-            answer.set_result(context.run(_deploy, trigger, server, deadline))
-        except BaseException as error:
-            answer.set_exception(error)
+            return context.run(_deploy, trigger, server, deadline)
         finally:
             connections.close_all()  # this thread's own
 
-    Thread(target=work, name=f"deploy to {server}").start()
+    answer = asides.begun(work, name=f"deploy to {server}", daemon=False)
     try:
         return answer.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from alerts.actions.asides import begun
 from alerts.adapters.broker import waiting
 from alerts.models import PrometheusServer, ServerState
 
@@ -64,19 +65,12 @@ class AskedAside:
     def ask(self) -> list[Check]:
         with self._lock:
             if self._asked is None or self._asked.done():
-                self._asked = Future()
-                threading.Thread(target=self._answer, args=(self._asked,), daemon=True).start()
+                self._asked = begun(self._question)
             asked = self._asked
         try:
             return asked.result(PATIENCE)
         except OutOfPatience:
             return self._silent
-
-    def _answer(self, asked: Future[list[Check]]) -> None:
-        try:
-            asked.set_result(self._question())
-        except Exception as error:
-            asked.set_exception(error)
 
 
 def _database() -> list[Check]:

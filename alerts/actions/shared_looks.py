@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as OutOfPatience
 
+from alerts.actions.asides import begun
 from alerts.adapters.deliverer import Seen
 from alerts.adapters.prometheus import PrometheusUnavailable
 
@@ -50,23 +51,14 @@ class SharedLooks:
                 self._waiting -= patient
 
     def _begin(self, what: str, look: Callable[[], Seen]) -> None:
-        answer: Future[Seen] = Future()
-        threading.Thread(target=self._answer, args=(what, look, answer), daemon=True).start()
-        self._under_way[what] = (time.monotonic(), answer)
+        self._under_way[what] = (time.monotonic(), begun(lambda: self._look(what, look)))
 
-    def _answer(self, what: str, look: Callable[[], Seen], answer: Future[Seen]) -> None:
-        found: Seen | None = None
-        problem: BaseException | None = None
+    def _look(self, what: str, look: Callable[[], Seen]) -> Seen:
         try:
-            found = look()
-        except BaseException as error:
-            problem = error
-        with self._lock:  # who asks from now on gets a look of now
-            del self._under_way[what]
-        if found is None:
-            answer.set_exception(problem)
-        else:
-            answer.set_result(found)
+            return look()
+        finally:
+            with self._lock:  # who asks from now on gets a look of now
+                del self._under_way[what]
 
 
 looks = SharedLooks()
