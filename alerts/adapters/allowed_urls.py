@@ -6,7 +6,8 @@ however it is written: ``127.1``, ``0x7f.1``, ``2130706433`` and ``[::ffff:127.0
 also how a C library would read them. A name is matched by entries that are names, an address by addresses.
 
 A name says nothing about where it leads. So that no name leads to a cloud's metadata service, a connection to a
-link-local address is refused unless the list holds that address, or a network of such addresses.
+link-local address, or to one of the others where clouds keep theirs, is refused unless the list holds that address, or
+a network of such addresses.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ Network = IPv4Network | IPv6Network
 
 MAX_URL = 2_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
-LINK_LOCAL = (ip_network("169.254.0.0/16"), ip_network("fe80::/10"))
+NEVER_BY_NAME = (
+    *(ip_network("169.254.0.0/16"), ip_network("fe80::/10")),
+    *(ip_network("fd00:ec2::/32"), ip_network("100.100.100.200")),  # Amazon's, Alibaba's
+)
+TRANSLATED = IPv6Network("64:ff9b::/96")
+"""IPv4 behind a translator (RFC 6052)."""
 NUMBER = re.compile(r"(0[xX][0-9a-fA-F]*|[0-9]+)\Z")
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 HINT = "PROMETHEUS_ALLOWED_HOSTS lists the hosts that servers may have"
@@ -86,10 +92,12 @@ def is_allowed(url: str, allowed: Iterable[str]) -> bool:
 def may_connect(peer: str, allowed: Iterable[str]) -> bool:
     """Whether a connection to this address may be used, whatever name led there."""
     address = _plain(ip_address(peer.partition("%")[0]))
-    if not any(_holds(network, address) for network in LINK_LOCAL):
+    if _holds(TRANSLATED, address):
+        address = IPv4Address(int(address) & 0xFFFF_FFFF)
+    if not any(_holds(network, address) for network in NEVER_BY_NAME):
         return True
     listed = [entry.network for entry in entries(allowed) if entry.network is not None]
-    return any(_holds(network, address) and any(_within(network, local) for local in LINK_LOCAL) for network in listed)
+    return any(_holds(one, address) and any(_within(one, never) for never in NEVER_BY_NAME) for one in listed)
 
 
 def wrong_entries(allowed: Iterable[str]) -> list[str]:

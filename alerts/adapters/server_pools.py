@@ -1,5 +1,5 @@
 """The connections to one server: nothing is followed, proxied or taken from the environment, certificates are verified,
-and no name leads to a link-local address (see ``allowed_urls``)."""
+and no name leads to a link-local or metadata address (see ``allowed_urls``)."""
 
 from __future__ import annotations
 
@@ -48,5 +48,7 @@ def _checked(connection: socket.socket, allowed: Collection[str]) -> socket.sock
     peer = connection.getpeername()[0]
     if not may_connect(peer, allowed):
         connection.close()
-        raise OSError(errno.EACCES, f"its name leads to {peer}, a link-local address that is not listed as allowed")
+        raise OSError(
+            errno.EACCES, f"its name leads to {peer}, a link-local or metadata address that is not listed as allowed"
+        )
     return connection

@@ -184,9 +184,17 @@ def test_an_empty_list_allows_nothing():
         ("fe80::1%eth0", ("::/0",), False),
         ("fe80::1%eth0", ("fe80::/10",), True),
         ("fe80::1", ("[fe80::1]",), True),
+        ("fd00:ec2::254", ("*.example",), False),
+        ("fd00:ec2::254", ("fd00:ec2::254",), True),
+        ("fd00:ec3::254", ("*.example",), True),
+        ("100.100.100.200", ("100.64.0.0/10",), False),
+        ("100.100.100.200", ("100.100.100.200",), True),
+        ("100.100.100.201", ("*.example",), True),
+        ("64:ff9b::a9fe:a9fe", ("*.example",), False),
+        ("64:ff9b::a00:1", ("*.example",), True),
     ],
 )
-def test_link_local_addresses_are_refused_unless_listed_as_such(peer, allowed, may):
+def test_addresses_of_metadata_are_refused_unless_listed_as_such(peer, allowed, may):
     assert may_connect(peer, allowed) is may
 
 

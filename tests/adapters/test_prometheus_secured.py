@@ -180,8 +180,8 @@ def test_a_name_that_leads_to_a_link_local_address_gets_no_byte(hostile, monkeyp
     server = hostile(response(NO_RULES))
     url = server.url.replace("127.0.0.1", "localhost")
     assert Prometheus(url, allowed=["localhost"]).rules().groups == ()
-    monkeypatch.setattr(allowed_urls, "LINK_LOCAL", tuple(map(allowed_urls.ip_network, ("127.0.0.0/8", "::1/128"))))
-    with pytest.raises(PrometheusUnavailable, match=r"leads to 127[.]0[.]0[.]1, a link-local address"):
+    monkeypatch.setattr(allowed_urls, "NEVER_BY_NAME", tuple(map(allowed_urls.ip_network, ("127.0.0.0/8", "::1/128"))))
+    with pytest.raises(PrometheusUnavailable, match=r"leads to 127[.]0[.]0[.]1, a link-local or metadata address"):
         Prometheus(url, allowed=["localhost"]).rules()
     assert len([request for request in server.requests if request]) == 1, "the connection was closed at once"
     assert Prometheus(url, allowed=["localhost", "127.0.0.1"]).rules().groups == ()
