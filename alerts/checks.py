@@ -30,7 +30,11 @@ def rule_directory_is_usable(app_configs: Any, **kwargs: Any) -> Sequence[CheckM
     path = Path(settings.PROMETHEUS_RULE_DIR)
     why = _unusable(path, os.W_OK | os.X_OK)
     if not why:
-        return []
+        if not _is_missing(path, "rules"):
+            return []
+        message = f"PROMETHEUS_RULE_DIR {path} does not exist: nothing can be delivered to the server `default`."
+        hint = "Make it, or mount the volume that Prometheus reads its rules from."
+        return [Warning(message, hint=hint, id="alerts.W009")]
     hint = "Give this user the right to write there, or name another one in PROMETHEUS_RULE_DIR."
     return [Error(f"The rule directory {path} cannot be written: {why}.", hint=hint, id="alerts.E012")]
 

@@ -17,7 +17,7 @@ from config_server.secret_key import secret_key
 BASE_DIR = Path(__file__).resolve().parent.parent
 environment = Environment(os.environ)
 LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*\Z")
-LABEL_HINT = "Use a Prometheus label name, such as target, that does not begin with two underscores."
+LABEL_HINT = "Use a label name such as target: not one of Prometheus' own, such as instance, nor one with __ in front."
 METRIC_LABELS_OF_PROMETHEUS = frozenset(("alertname", "alertstate", "severity", "job", "instance", "le", "quantile"))
 
 

@@ -88,6 +88,7 @@ WRONG = {
     "a root that is not absolute": ("alerts.E022", {"PROMETHEUS_RULE_ROOTS": "/srv,servers"}),
     "a root that is a file": ("alerts.E022", {"PROMETHEUS_RULE_ROOTS": "/etc/passwd"}),
     "a root below a file": ("alerts.E022", {"PROMETHEUS_RULE_ROOTS": "/etc/passwd/servers"}),
+    "a rule directory that is not there": ("alerts.W009", {"PROMETHEUS_RULE_DIR": "/nowhere/rules"}),
     "a root that is not there": ("alerts.W006", {"PROMETHEUS_RULE_ROOTS": "/srv,/nowhere/servers"}),
     "credentials that are not absolute": ("alerts.E023", {"PROMETHEUS_CREDENTIALS_DIR": "credentials"}),
     "credentials that are a file": ("alerts.E023", {"PROMETHEUS_CREDENTIALS_DIR": "/etc/passwd"}),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -45,4 +46,8 @@ class Command(PolicyCommand):
         if spec.delivery == "agent" and release.state == "staged":
             raise CommandError(f"it is offered; the agent of {spec.name} has not yet said what became of it")
         if not outcome.good:
-            raise CommandError("; ".join(error["message"] for error in release.errors) or release.state)
+            raise CommandError("; ".join(map(_said, release.errors)) or release.state)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    return f"{error['message']} ({error['hint']})" if error.get("hint") else str(error["message"])
