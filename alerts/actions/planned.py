@@ -19,7 +19,8 @@ from django.db import Error, connection
 MOST_PLANS = 128
 """On one connection, whose memory they take on the server; what comes later is planned each time."""
 MOST_LOSSES = 20
-"""Of plans by this process; then a pooler gives its connections away, and each loss is an error in PostgreSQL's log."""
+"""Plans that are gone, or made by somebody else: then a pooler gives connections away, and each of these is an error
+in PostgreSQL's log."""
 NAME_IS_TAKEN, NAME_IS_GONE, COLUMNS_CHANGED = "42P05", "26000", "0A000"  # SQLSTATEs of PREPARE and EXECUTE
 
 _names: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
@@ -36,7 +37,6 @@ def execute(cursor: Any, sql: str, parameters: Sequence[Any]) -> None:
 
 
 def _execute_planned(cursor: Any, sql: str, parameters: Sequence[Any]) -> bool:
-    global _losses
     names = _names.setdefault(connection.connection, set())
     name, prepare, ask = _written(sql)
     if (name not in names and len(names) >= MOST_PLANS) or _losses >= MOST_LOSSES:
@@ -52,12 +52,17 @@ def _execute_planned(cursor: Any, sql: str, parameters: Sequence[Any]) -> bool:
                 cursor.execute(f"DEALLOCATE {name}")
         elif _state(error) == NAME_IS_GONE:
             names.clear()
-            _losses += 1
+            _lose()
         else:
             raise
         return False
     names.add(name)
     return True
+
+
+def _lose() -> None:
+    global _losses
+    _losses += 1
 
 
 def _prepare(cursor: Any, prepare: str) -> None:
@@ -66,6 +71,7 @@ def _prepare(cursor: Any, prepare: str) -> None:
     except Error as error:
         if _state(error) != NAME_IS_TAKEN:
             raise
+        _lose()
 
 
 @lru_cache(maxsize=1024)
