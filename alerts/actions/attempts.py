@@ -18,6 +18,7 @@ from alerts.actions.compile_check import promtool, promtool_version
 from alerts.actions.delivery import Delivery, Problem, Undelivered, problem, put_back, refusal_problem
 from alerts.actions.lease import Lease
 from alerts.actions.outcomes import record_failure, record_success
+from alerts.actions.refused_keys import refused_on
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.prometheus import PrometheusError
 from alerts.adapters.promtool import PromtoolError, Refusal
@@ -39,10 +40,15 @@ _refused: dict[str, tuple[str, Blamed]] = {}
 """By server: the content that promtool refused last, and the keys it blamed, so that it is not asked again."""
 
 
-def without_refused(server: str, compiled: WantedSet) -> WantedSet:
-    """What is left of a compiled set when the keys that promtool is known to refuse in it stay as last compiled."""
-    content, blamed = _refused.get(server, ("", {}))
-    return wanted.wanted(blamed, server=server) if blamed and content == compiled.content_hash else compiled
+def without_refused(state: ServerState, compiled: WantedSet) -> WantedSet:
+    """What is left of a compiled set when the keys that are known to be refused in it stay as last compiled.
+
+    Another process may have found out: then it is known of the revision that is in force.
+    """
+    content, blamed = _refused.get(state.name, ("", {}))
+    if content != compiled.content_hash:
+        blamed = refused_on(state, compiled.revision) if state.loaded_revision == compiled.revision else {}
+    return wanted.wanted(blamed, server=state.name) if blamed else compiled
 
 
 class Attempt:
@@ -157,7 +163,7 @@ class Attempt:
         if self._drifted:
             telemetry.note_healed(self.spec.name)
         if read_back:
-            compiled_keys.remember_compiled(self.release, self.wanted, self.lease.guard)
+            compiled_keys.remember_compiled(self.release, self.wanted, self.lease)
         releases.prune(self.spec, self.state, self.lease.epoch)
 
     def _fail(self, outcome: str, problems: list[Problem]) -> None:

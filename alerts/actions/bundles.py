@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from alerts.actions import compiled_keys, file_contents, telemetry, waking
 from alerts.actions.delivery import Problem, problem
+from alerts.actions.lease import Lease
 from alerts.actions.outcomes import Guard, record_failure, record_success
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.promtool import Refusal
@@ -38,11 +39,11 @@ AGENT_SILENT_AFTER = timedelta(minutes=3)
 # --- offering ---------------------------------------------------------------------------------------------------------
 
 
-def standing(state: ServerState, wanted: WantedSet, guard: Guard) -> Release | None:
+def standing(state: ServerState, wanted: WantedSet, lease: Lease) -> Release | None:
     """The offered release, when it has this very content: there is nothing new to offer.
 
-    It then stands for the newer revision too; once verified, how its keys were compiled is remembered. ``guard`` raises
-    when somebody else writes here now.
+    It then stands for the newer revision too; once verified, how its keys were compiled is remembered. LeaseLost when
+    somebody else writes here now.
     """
     offered = _offered(state)
     if offered is None or offered.content_hash != wanted.content_hash or refusals(state, wanted):
@@ -50,7 +51,7 @@ def standing(state: ServerState, wanted: WantedSet, guard: Guard) -> Release | N
     moved = offered.revision < wanted.revision and state.pinned_release_id is None
     file_contents.keep_contents(wanted)
     with transaction.atomic():
-        guard()
+        lease.guard()
         row = _locked(state.name)
         if row.offered_release_id != offered.pk:
             return None
@@ -59,10 +60,13 @@ def standing(state: ServerState, wanted: WantedSet, guard: Guard) -> Release | N
         is_loaded = row.loaded_release_id == offered.pk
         row.loaded_revision = wanted.revision if moved and is_loaded else row.loaded_revision
         row.retry_at, row.wanted_revision, row.checked_at = None, wanted.revision, timezone.now()
-        row.save(update_fields=["loaded_revision", "retry_at", "wanted_revision", "checked_at"])
+        if not _speaks_of(row.last_error, offered):  # what could not be offered is not wanted any more
+            row.failures, row.last_error = 0, None
+        changed = ["loaded_revision", "retry_at", "wanted_revision", "checked_at", "failures", "last_error"]
+        row.save(update_fields=changed)
     offered.refresh_from_db(fields=["revision", "state"])
     if is_loaded and offered.state == State.VERIFIED:
-        compiled_keys.remember_compiled(offered, wanted, guard)
+        compiled_keys.remember_compiled(offered, wanted, lease)
     return offered
 
 
@@ -218,9 +222,9 @@ def _holds(release: Release, state: ServerState, told: Mapping[str, Any]) -> Non
     if verified and told.get("drift"):
         telemetry.note_healed(state.name)
     if release.state == told["state"] and state.loaded_release_id == release.pk:
-        # The same again: still so, or so again.
+        # The same again: still so, or so again. That a newer one could not be offered is another matter.
         release.save(update_fields=["warnings"])
-        _note(state, failures=0, last_error=None)
+        _note(state, **({"failures": 0, "last_error": None} if _speaks_of(state.last_error, release) else {}))
         return
     release.timings = _timings(release, told)
     release.errors = []
@@ -245,6 +249,10 @@ def _does_not(release: Release, state: ServerState, told: Mapping[str, Any]) -> 
         _look_again(state)
     else:  # the agent tries again by itself
         _note(state, retry_at=None)
+
+
+def _speaks_of(error: Mapping[str, Any] | None, release: Release) -> bool:
+    return error is not None and error.get("release") == release.pk
 
 
 def _timings(release: Release, told: Mapping[str, Any]) -> dict[str, float]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from django.db import connection, transaction
 
+from alerts.actions.lease import Lease
 from alerts.actions.wanted import WantedSet, stored_keys
 from alerts.domain import compiled_json
 from alerts.domain.compiled import KeyPlan
@@ -17,8 +19,19 @@ from alerts.domain.layers import KeyId
 from alerts.models import CompiledKey, Release
 
 _lock = threading.Lock()
-_remembered: dict[str, dict[KeyId, KeyPlan]] = {}
-"""By server: the plans that this process knows to be written down."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What this process wrote down last: at which ``epoch`` of the lease, and for which release."""
+
+    epoch: int
+    release: int
+    plans: Mapping[KeyId, KeyPlan]
+
+
+_remembered: dict[str, Written] = {}
+"""By server."""
 
 ROWS_AT_ONCE = 150
 FEW = 200
@@ -26,19 +39,20 @@ _texts: OrderedDict[KeyPlan, str] = OrderedDict()
 """Of the last few plans: what changed for one server has changed for the next one, too."""
 
 
-def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], object]) -> None:
+def remember_compiled(release: Release, wanted: WantedSet, lease: Lease) -> None:
     """Keeps how each key was compiled, for the day it compiles no more. Only keys that changed are written.
 
-    ``guard`` raises when somebody else writes to this server now.
+    LeaseLost when somebody else writes to this server now.
     """
     if wanted.current is None:
         return
     plans = wanted.current.compiled.plans
     kept = {(key.kind, key.key) for key in wanted.kept}
-    known = _remembered.get(release.server)
+    before = _remembered.get(release.server)
+    known = _still_written(before, lease) if before else None
     good = {key_id: plan for key_id, plan in plans.items() if key_id not in kept}
     fresh = {key_id: plan for key_id, plan in good.items() if known is None or known.get(key_id) is not plan}
-    if known is not None and not fresh and known.keys() == good.keys():
+    if before and known is before.plans and not fresh and known.keys() == good.keys():
         return
     rows = []
     if fresh:
@@ -51,10 +65,23 @@ def remember_compiled(release: Release, wanted: WantedSet, guard: Callable[[], o
             if there is None or there.payload != orjson.loads(text):
                 rows.append((release.server, kind, key, release.pk, text))
     with transaction.atomic():
-        guard()
+        lease.guard()
         _write(rows)
         _forget_gone(release.server, plans.keys() | kept)
-    _remembered[release.server] = good
+    latest = max(release.pk, before.release if before else 0)
+    _remembered[release.server] = Written(lease.epoch, latest, good)
+
+
+def _still_written(known: Written, lease: Lease) -> Mapping[KeyId, KeyPlan]:
+    """The plans that are written down as this process remembers them.
+
+    Where others were at it meanwhile, those whose rows are older than what this process wrote last.
+    """
+    if known.epoch >= lease.alone_since:
+        return known.plans
+    rows = CompiledKey.objects.filter(server=lease.server, release__lt=known.release)
+    older = set(rows.values_list("kind", "key"))
+    return {key_id: plan for key_id, plan in known.plans.items() if key_id in older}
 
 
 def _is_as_before(plan: KeyPlan, former: KeyPlan | None) -> bool:

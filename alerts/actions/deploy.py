@@ -102,7 +102,7 @@ def _deploy(trigger: str, lease: Lease, force: bool, load: bool) -> Outcome:
     reach("render.after")
     compile_seconds = round(time.perf_counter() - start, 4)
     if spec.delivery == "agent":
-        if (offered := bundles.standing(state, wanted_set, lease.guard)) is not None:
+        if (offered := bundles.standing(state, wanted_set, lease)) is not None:
             releases.answer_pending(pending, wanted_set)
             return Outcome(offered)
     elif not force and _stands(spec, state, wanted_set, load):
@@ -111,7 +111,7 @@ def _deploy(trigger: str, lease: Lease, force: bool, load: bool) -> Outcome:
             unchanged = releases.note_unchanged(state, wanted_set, pending)
         if unchanged is not None and unchanged.state == State.VERIFIED:
             # Whoever delivered it may have died before this.
-            compiled_keys.remember_compiled(unchanged, wanted_set, lease.guard)
+            compiled_keys.remember_compiled(unchanged, wanted_set, lease)
         return Outcome(unchanged)
     if state.loaded_revision > wanted_set.revision and state.pinned_release is None:
         # An older state never goes over a newer one.
@@ -145,6 +145,6 @@ def _stands(spec: ServerSpec, state: ServerState, wanted_set: WantedSet, load: b
 def _wanted(spec: ServerSpec, revision: int, state: ServerState) -> WantedSet:
     if state.pinned_release is not None:
         return wanted.of_release(state.pinned_release)
-    found = without_refused(state.name, wanted.wanted(server=state.name, known=(spec, revision)))
+    found = without_refused(state, wanted.wanted(server=state.name, known=(spec, revision)))
     reach("compile.after")
     return found

@@ -13,11 +13,13 @@ from orjson import Fragment
 from alerts.actions import fleet, fleet_status, policy, servers, wanted, wording
 from alerts.actions.errors import InvalidPolicy, NotFound
 from alerts.actions.fleet_status import Standing
-from alerts.actions.policy import LoadedPolicy
+from alerts.actions.policy import CurrentPolicy, LoadedPolicy
 from alerts.actions.prepared import Prepared
+from alerts.actions.refused_keys import refused_on
 from alerts.actions.wanted import KeptKey
 from alerts.adapters.server_spec import ServerSpec
 from alerts.domain.errors import Finding
+from alerts.domain.fleet import ServerView
 from alerts.domain.json_text import Form, json_bytes
 from alerts.domain.layers import KeyId, Layer, Position, Topology
 from alerts.domain.trace import why_dropped
@@ -119,13 +121,14 @@ def effective(place: Place, *, server: str | None = None) -> dict[str, Any]:
 def effective_json(place: Place, *, server: str | None = None) -> dict[str, Any]:
     """The same with every rule as JSON text: what the API sends."""
     holding = _holding(place, server)
+    standing = _standings(place, holding)
     found: dict[bytes | int, _Told] = {}
     for spec in holding:
-        for number, (key_id, form, source) in enumerate(_rules_on(spec, place)):
+        for number, (key_id, form, source) in enumerate(_rules_on(spec, place, standing[spec.name])):
             alike = form.filled((source, b"")) if len(holding) > 1 else number
             found.setdefault(alike, _Told(key_id, [], form, source)).servers.append(spec.name)
     rules = sorted(found.values(), key=lambda rule: (rule.key_id, rule.servers))
-    return {**_head(place, holding), "rules": [Fragment(rule.text) for rule in rules]}
+    return {**_head(place, standing), "rules": [Fragment(rule.text) for rule in rules]}
 
 
 @dataclass(slots=True)
@@ -154,9 +157,10 @@ def traced(place: Place, *, key: str | None = None, server: str | None = None) -
 def traced_json(place: Place, *, key: str | None = None, server: str | None = None) -> dict[str, Any]:
     """The same with every key as JSON text: what the API sends."""
     holding = _holding(place, server)
+    standing = _standings(place, holding)
     first = holding[0] if holding else None
     current = policy.at(place.loaded, first.layout) if first else policy.current()
-    kept = {(one.kind, one.key): one for one in wanted.kept_keys(current, first)[0]} if first else {}
+    kept = _kept_keys(current, first, standing[first.name])[0] if first else {}
     scopes = place.topology.scopes_at(place.position)
     keys = []
     for plan in current.compiled.plans.values():
@@ -166,7 +170,7 @@ def traced_json(place: Place, *, key: str | None = None, server: str | None = No
         if applying:
             dropped = why_dropped(plan, place.position)
             keys.append(Fragment(wording.key_traced(plan, applying, dropped, kept.get(plan.key_id))))
-    return {**_head(place, holding), "keys": keys}
+    return {**_head(place, standing), "keys": keys}
 
 
 def _read(texts: list[Fragment]) -> list[dict[str, Any]]:
@@ -180,12 +184,17 @@ def _holding(place: Place, server: str | None) -> list[ServerSpec]:
     return place.held_by() if server is None else fleet.holders(place.topology, place.position, [servers.spec(server)])
 
 
-def _rules_on(spec: ServerSpec, place: Place) -> Iterator[tuple[KeyId, Form, bytes]]:
+def _kept_keys(current: CurrentPolicy, spec: ServerSpec, standing: Standing) -> tuple[dict[KeyId, KeptKey], ServerView]:
+    """What stays as last compiled on a server, and what it evaluates beside that."""
+    kept, view = wanted.kept_keys(current, spec, refused_on(standing.state, current.revision))
+    return {(one.kind, one.key): one for one in kept}, view
+
+
+def _rules_on(spec: ServerSpec, place: Place, standing: Standing) -> Iterator[tuple[KeyId, Form, bytes]]:
     """The rules that a server evaluates: their keys and texts, and where they come from."""
     position = place.position
     current = policy.at(place.loaded, spec.layout)
-    known, view = wanted.kept_keys(current, spec)
-    kept = {(one.kind, one.key): one for one in known}
+    kept, view = _kept_keys(current, spec, standing)
     for plan in current.compiled.plans.values():
         key = kept.get(plan.key_id)
         if key is None:
@@ -213,9 +222,13 @@ def _kept_rules(key: KeptKey, position: Position, layers: Sequence[Layer] = ()) 
                 yield (rule.kind, rule.key), form, wording.words_of(rule_id, rule.scope)
 
 
-def _head(place: Place, holding: Sequence[ServerSpec]) -> dict[str, Any]:
+def _standings(place: Place, holding: Sequence[ServerSpec]) -> Mapping[str, Standing]:
+    asked = ((spec.name, spec.delivery, spec.enabled) for spec in holding)
+    return fleet_status.standings(asked, place.loaded.revision)
+
+
+def _head(place: Place, found: Mapping[str, Standing]) -> dict[str, Any]:
     revision = place.loaded.revision
-    found = fleet_status.standings(((spec.name, spec.delivery, spec.enabled) for spec in holding), revision)
     on = [_on_server(name, standing) for name, standing in found.items()]
     return {
         "target": place.hostname,

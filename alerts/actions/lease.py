@@ -48,6 +48,8 @@ _GUARD = (
     " WHERE name = %s AND lease_holder = %s AND lease_epoch = %s"
 )
 
+_alone: dict[str, tuple[int, int]] = {}
+"""By server: the epoch this process took last, and that since which nobody else took one in between."""
 _held_here: set[str] = set()
 """What this process holds; whatever else bears its name was lost together with the database."""
 
@@ -63,13 +65,15 @@ def duration() -> timedelta:
 class Lease:
     """A lease that is held; ``_heart`` renews it meanwhile, so that slow reloads keep it.
 
-    ``lost``: somebody else was seen to have it. ``epoch``: the number that fences off earlier holders.
+    ``lost``: somebody else was seen to have it. ``epoch``: the number that fences off earlier holders. ``alone_since``:
+    the epoch since which this process has been the only writer.
     """
 
-    def __init__(self, server: str, holder: str, epoch: int) -> None:
+    def __init__(self, server: str, holder: str, epoch: int, alone_since: int) -> None:
         self.server = server
         self.holder = holder
         self.epoch = epoch
+        self.alone_since = alone_since
         self.lost = False
         self._asked = self._confirmed = time.monotonic()
         _heart.take_on(self)
@@ -246,7 +250,10 @@ def take(server: str, known: ServerSpec | None = None) -> Lease | None:
     if not taken:
         _held_here.discard(holder)
         return None
-    return Lease(server, holder, epoch)
+    last, since = _alone.get(server, (None, epoch))
+    since = since if last == state.lease_epoch else epoch
+    _alone[server] = (epoch, since)
+    return Lease(server, holder, epoch, since)
 
 
 def _seen_by_directory(spec: ServerSpec | None) -> int:

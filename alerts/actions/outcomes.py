@@ -26,6 +26,8 @@ RETRY_CAP = 60.0
 FAULT = "internal_error"
 PROGRESS = ("state", "timings", "warnings", "errors", "activated_at", "verified_at", "finished_at")
 """What changes of a release while it is delivered; what it holds is stored before."""
+FAILED = ("failures", "retry_at", "last_error", "checked_at")
+"""What a failure changes of its server's state."""
 LONGEST_FAULT = 1_000
 State = Release.State
 Guard = Callable[[], object]
@@ -75,7 +77,8 @@ def record_failure(
         state.retry_at = now + timedelta(seconds=retry_delay(state.failures))
         state.last_error = {**problems[0], "release": release.pk, "at": now.isoformat()}
         state.checked_at = now
-        releases.save_state(state)
+        # Not what is loaded: an agent may have told meanwhile, and needs no lease for that.
+        releases.save_state(state, (*FAILED, *seen))
     telemetry.note_release(release)
     with about(server=release.server, release=release.pk):
         logger.error("release %s %s: %s", release.pk, outcome, "; ".join(item["message"] for item in problems[:3]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alerts.actions import changes, releases, wanted
+from alerts.actions.refused_keys import refused_on
 from alerts.models import DEFAULT_SERVER
 
 
@@ -12,6 +13,9 @@ def plan(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     """The difference between what the server holds and the policy; of a pinned server, what resuming would change."""
     state = releases.state_of(server)
     found = wanted.wanted(server=server)
+    refused = refused_on(state, found.revision)
+    if refused:
+        found = wanted.wanted(refused, server=server)
     before = state.loaded_release.manifest if state.loaded_release else {}
     difference = changes.plan_from(before, found)
     return {

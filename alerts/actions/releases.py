@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import transaction
@@ -13,6 +13,7 @@ from django.utils import timezone
 from alerts.actions import changes
 from alerts.actions.delivery import rule_store
 from alerts.actions.file_contents import contents, keep_contents
+from alerts.actions.refused_keys import judge_of
 from alerts.actions.wanted import WantedSet
 from alerts.adapters.release_store import Drift, StoreError
 from alerts.adapters.server_spec import ServerSpec
@@ -42,9 +43,9 @@ def state_of(server: str = DEFAULT_SERVER) -> ServerState:
     return ServerState.objects.select_related("loaded_release", "pinned_release").get_or_create(pk=server)[0]
 
 
-def save_state(state: ServerState) -> None:
+def save_state(state: ServerState, fields: Iterable[str] = STATE_FIELDS) -> None:
     """Never the lease nor the pin: others may change those meanwhile."""
-    values = {field: getattr(state, field) for field in STATE_FIELDS}
+    values = {field: getattr(state, field) for field in fields}
     revision = PolicyState.objects.filter(pk=1).values("revision")
     ServerState.objects.filter(pk=state.pk).update(**values, wanted_revision=Coalesce(Subquery(revision), 0))
 
@@ -171,16 +172,15 @@ def describe(release: Release, wanted: WantedSet, state: ServerState, guard: Cal
 
 
 def last_good_json(wanted: WantedSet) -> list[dict[str, Any]]:
-    """The keys that stay as last compiled, since which release, and why."""
-    return [
-        {
-            "kind": key.kind,
-            "key": key.key,
-            "since_release": key.release_id,
-            "why": [str(finding) for finding in key.why],
-        }
-        for key in wanted.kept
-    ]
+    """The keys that stay as last compiled, since which release, and why; who refused them, though they compile."""
+    found = []
+    for key in wanted.kept:
+        why = [str(finding) for finding in key.why]
+        said: dict[str, Any] = {"kind": key.kind, "key": key.key, "since_release": key.release_id, "why": why}
+        if judge := judge_of(key.why):
+            said["refused_by"] = judge
+        found.append(said)
+    return found
 
 
 def _count(wanted: WantedSet) -> int:
@@ -193,13 +193,18 @@ def good_release(state: ServerState) -> Release | None:
     """The release in force. Where that is not known, since the server moved: the last that it was seen to hold."""
     if state.loaded_release is not None:
         return state.loaded_release
-    seen = Release.objects.filter(server=state.name, verified_at__isnull=False)
-    namesakes = PrometheusServer.objects.filter(name=state.name)
+    return held_by(state.name).order_by("-verified_at").first()
+
+
+def held_by(server: str) -> QuerySet[Release]:
+    """What this server was seen to hold; not what another one of its name was, before that was deleted."""
+    seen = Release.objects.filter(server=server, verified_at__isnull=False)
+    namesakes = PrometheusServer.objects.filter(name=server)
     gone = namesakes.aggregate(at=Max("deleted_at"))["at"]
     made = namesakes.filter(deleted_at__isnull=True).exclude(name=DEFAULT_SERVER).aggregate(at=Max("created_at"))["at"]
-    for since in (gone, made):  # what another server of this name held is not this one's
+    for since in (gone, made):
         seen = seen.filter(verified_at__gt=since) if since is not None else seen
-    return seen.order_by("-verified_at").first()
+    return seen
 
 
 def last_good(state: ServerState) -> dict[str, bytes]:

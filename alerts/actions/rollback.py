@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alerts.actions import releases, servers, status, waking
+from alerts.actions.deploy import request
 from alerts.actions.deploy_waiting import deploy_and_wait
 from alerts.actions.errors import NotFound, PolicyConflict
 from alerts.domain.errors import Finding
@@ -20,7 +21,7 @@ def find(release_id: int) -> Release:
 
 
 def roll_back(release_id: int, *, timeout: float = 30.0) -> Release:
-    """Pins the release's server to it and delivers it; the release that did so (or was at it when time ran out).
+    """Pins the release's server to it and delivers it; the release that did so, or will.
 
     Only what was verified once can be gone back to.
     """
@@ -39,10 +40,16 @@ def roll_back(release_id: int, *, timeout: float = 30.0) -> Release:
     if release.server not in {server.name for server in servers.enabled()}:
         message = f"the server {release.server} is disabled or deleted: nothing is delivered to it"
         raise PolicyConflict(Finding("server_disabled", message))
+    if not releases.held_by(release.server).filter(pk=release.pk).exists():
+        message = f"release {release.pk} was held by another server called {release.server}, which was deleted since"
+        raise PolicyConflict(Finding("other_server", message, hint="go back to a release of this one"))
     releases.state_of(release.server)
     ServerState.objects.filter(pk=release.server).update(pinned_release=release, retry_at=None)
     waking.server_changed(release.server)
-    outcome = deploy_and_wait(f"rollback to {release.pk}", server=release.server, timeout=timeout)
+    trigger = f"rollback to {release.pk}"
+    outcome = deploy_and_wait(trigger, server=release.server, timeout=timeout)
+    if outcome.release is None:  # whoever is at it, or comes next, finds the pin
+        outcome = request(trigger, server=release.server)
     return outcome.release or release
 
 

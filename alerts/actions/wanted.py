@@ -141,7 +141,8 @@ def kept_keys(
     """
     with timed("restrict"):
         view = fleet.view_of(spec, current)
-    broken = {**current.compiled.problems, **view.problems, **(refused or {})}
+    broken = {**current.compiled.problems, **view.problems}
+    broken |= {key_id: why for key_id, why in (refused or {}).items() if key_id in current.compiled.plans}
     if not broken:
         return (), view
     stored = stored_keys(spec.name, broken)

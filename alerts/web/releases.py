@@ -68,11 +68,12 @@ def roll_back(request: HttpRequest, release_id: int) -> HttpResponse:
     """Pin the server to this release and deliver it."""
     _find(release_id)
     try:
-        rollback.roll_back(release_id)
+        going = rollback.roll_back(release_id)
     except PolicyError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Went back to release {release_id}; the server is pinned to it until you resume.")
+        done = "Went back" if going.finished_at else "A worker goes back"
+        messages.success(request, f"{done} to release {release_id}; the server is pinned to it until you resume.")
     return redirect("release", release_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,12 +15,22 @@ from django.utils import timezone
 
 from alerts.actions import attempts, bundles, due, releases
 from alerts.actions.deploy import deploy
+from alerts.actions.lease import Lease, held
+from alerts.actions.outcomes import record_failure
+from alerts.adapters.promtool import PromtoolError
 from alerts.models import PrometheusServer, Release, ServerState
 from tests.api.conftest import Caller
 from tests.api.offers import FILES, nobody, offered, release_of, state, told, wanted
 from tests.api.test_access import everything
 
 State = Release.State
+
+
+@pytest.fixture
+def lease(eu: PrometheusServer) -> Iterator[Lease]:
+    with held("eu") as taken:
+        assert taken is not None
+        yield taken
 
 
 def test_verified_is_what_the_server_holds_from_now_on(agent: Caller) -> None:
@@ -114,7 +125,7 @@ def test_trouble_with_what_is_in_force_does_not_take_it_out_of_force(agent: Call
     assert Release.objects.get(pk=release.pk).verified_at == since
 
 
-def test_what_the_agents_promtool_refuses_is_left_out_the_next_time(agent: Caller) -> None:
+def test_what_the_agents_promtool_refuses_is_left_out_the_next_time(agent: Caller, lease: Lease) -> None:
     release = offered()
     refusal = {"file": "global.yml", "group": "global", "rule_index": 2, "rule_name": "X", "message": "bad", "line": 7}
     other = {**refusal, "rule_index": 3}
@@ -127,18 +138,18 @@ def test_what_the_agents_promtool_refuses_is_left_out_the_next_time(agent: Calle
         ("global.yml", "global", 2, "X", "bad", 7),
         ("global.yml", "global", 3, "X", "bad", 7),
     ]
-    assert bundles.standing(now, wanted(FILES), nobody) is None, "not offered again as it is"
+    assert bundles.standing(now, wanted(FILES), lease) is None, "not offered again as it is"
     assert bundles.refusals(now, wanted({"global.yml": b"groups: [] # other\n"})) == []
     ServerState.objects.update(promtool_version="3.6.0")
     assert bundles.refusals(releases.state_of("eu"), wanted(FILES)) == [], "another promtool may think otherwise"
 
 
-def test_refusals_that_name_no_rule_leave_nothing_out(agent: Caller) -> None:
+def test_refusals_that_name_no_rule_leave_nothing_out(agent: Caller, lease: Lease) -> None:
     release = offered()
     agent.post("agent/report", told(release, "rejected", refusals=[{"message": "bad"}]))
     now = releases.state_of("eu")
     assert bundles.refusals(now, wanted(FILES)) == []
-    assert bundles.standing(now, wanted(FILES), nobody) == release
+    assert bundles.standing(now, wanted(FILES), lease) == release
 
 
 HOSTILE: dict[str, Any] = {
@@ -234,16 +245,16 @@ def test_what_a_report_is_about_must_be_said(agent: Caller, missing: str) -> Non
 # ------------------------------------------------------------------------------------------------ offering
 
 
-def test_content_that_is_offered_already_stands_for_newer_revisions(agent: Caller) -> None:
+def test_content_that_is_offered_already_stands_for_newer_revisions(agent: Caller, lease: Lease) -> None:
     release = offered()
-    assert bundles.standing(releases.state_of("eu"), wanted(FILES, revision=7), nobody) == release
+    assert bundles.standing(releases.state_of("eu"), wanted(FILES, revision=7), lease) == release
     assert (Release.objects.get(pk=release.pk).revision, state().loaded_revision) == (7, 0)
     agent.post("agent/report", told(release))
     assert state().loaded_revision == 7
-    assert bundles.standing(releases.state_of("eu"), wanted(FILES, revision=9), nobody) == release
+    assert bundles.standing(releases.state_of("eu"), wanted(FILES, revision=9), lease) == release
     assert state().loaded_revision == 9
     assert state().retry_at is None
-    assert bundles.standing(releases.state_of("eu"), wanted({"other.yml": b""}, revision=9), nobody) is None
+    assert bundles.standing(releases.state_of("eu"), wanted({"other.yml": b""}, revision=9), lease) is None
 
 
 def test_the_same_content_is_not_offered_under_another_number(agent: Caller) -> None:
@@ -383,3 +394,63 @@ def test_a_rule_that_the_agents_promtool_refuses_stays_as_it_was(agent: Caller, 
     assert (now.loaded_release_id, now.last_error, now.retry_at) == (left["release"], None, None)
     assert now.loaded_release is not None
     assert [key["key"] for key in now.loaded_release.last_good] == ["Bad"]
+    target = admin.make("targets", hostname="web-1")
+    found = admin.get(f"targets/{target['id']}/alert-rules/effective?server=eu").json["rules"]
+    in_force = {rule["key"]: (rule["expr"], rule["in_force"]) for rule in found}
+    assert in_force == {"Good": ("up == 3", "current"), "Bad": ("up == 1", "last_good")}
+
+
+@pytest.fixture
+def failing(agent: Caller, admin: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Release:
+    """The agent holds this one; what was written since cannot be judged here, so it is not offered."""
+    settings.PROMTOOL_PATH = None
+    rule = admin.make("alert-rules", name="Down", query_template="up == 0")
+    deploy("test", server="eu")
+    tell(agent, bundle_of(agent))
+    deploy("test", server="eu")
+    admin.patch(f"alert-rules/{rule['id']}", {"query_template": "up == 1"})
+
+    def fails(attempt: attempts.Attempt) -> None:
+        raise PromtoolError("crashed", "it was killed")
+
+    monkeypatch.setattr(attempts.Attempt, "_judged", fails)
+    release = state().loaded_release
+    assert release is not None
+    return release
+
+
+def test_why_a_newer_one_is_not_offered_stays_told_while_the_agent_is_content(
+    agent: Caller, admin: Caller, failing: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for failures in (1, 2, 3):
+        deploy("test", server="eu")
+        assert agent.post("agent/report", told(failing)).json == {"applied": True}
+        now = state()
+        assert (now.failures, (now.last_error or {}).get("code")) == (failures, "promtool_crashed")
+    assert Release.objects.filter(server="eu").count() == 2, "an hour of retries is one row"
+    assert "crashed" in admin.get("prometheus-servers?name=eu").json["results"][0]["status"]["error"]["code"]
+    monkeypatch.undo()
+    deploy("test", server="eu")
+    tell(agent, bundle_of(agent))
+    assert (state().failures, state().last_error) == (0, None)
+
+
+def test_who_takes_back_what_could_not_be_offered_is_rid_of_the_error(
+    agent: Caller, admin: Caller, failing: Release
+) -> None:
+    deploy("test", server="eu")
+    (rule,) = admin.get("alert-rules").json["results"]
+    admin.patch(f"alert-rules/{rule['id']}", {"query_template": "up == 0"})
+    assert deploy("test", server="eu").release == failing
+    assert (state().failures, state().last_error) == (0, None)
+
+
+def test_who_fails_does_not_forget_what_an_agent_told_meanwhile(agent: Caller, admin: Caller, failing: Release) -> None:
+    stale = releases.state_of("eu")
+    newer = offered({"global.yml": b"groups: [] # new\n"}, revision=9)
+    agent.post("agent/report", told(newer, prometheus_version="3.9.9"))
+    problems = [{"code": "x", "message": "no"}]
+    record_failure(release_of(FILES, 9), stale, nobody, outcome="failed", problems=problems)
+    now = state()
+    assert (now.loaded_release, now.loaded_revision, now.prometheus_version) == (newer, 9, "3.9.9")
+    assert (now.failures, (now.last_error or {})["code"]) == (1, "x")

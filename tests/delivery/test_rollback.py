@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from alerts.actions import plan, reconcile, rollback, rules, status
+from alerts.actions import plan, prometheus_servers, reconcile, rollback, rules, status
 from alerts.actions.deploy import deploy
 from alerts.actions.errors import NotFound, PolicyConflict
+from alerts.actions.lease import held
+from alerts.models import PrometheusServer as PrometheusServer_
 from alerts.models import Release
 from tests.delivery.conftest import delivered, loaded_names
 from tests.servers.prometheus import PrometheusServer
@@ -53,6 +55,32 @@ def test_only_what_was_verified_can_be_gone_back_to(deployed: Release, server: P
     assert failed is not None
     with pytest.raises(PolicyConflict, match="never seen"):
         rollback.roll_back(failed.pk)
+
+
+def test_what_a_deleted_namesake_held_is_not_gone_back_to(deployed: Release, server: PrometheusServer) -> None:
+    """Its selector and its place were others."""
+    default = PrometheusServer_.objects.get()
+    prometheus_servers.delete([default.pk])
+    prometheus_servers.create({"name": "default", "url": server.url})
+    rules.create({"name": "Second", "query_template": "up == 1"})
+    delivered(deploy("test"))
+    with pytest.raises(PolicyConflict, match="another server called default"):
+        rollback.roll_back(deployed.pk)
+    assert status.status()["pinned"] is None
+    assert loaded_names(server) == {"Down", "Second"}
+
+
+def test_while_another_process_is_at_it_the_answer_is_what_will_be_delivered(
+    deployed: Release, server: PrometheusServer
+) -> None:
+    rules.create({"name": "Second", "query_template": "up == 1"})
+    delivered(deploy("test"))
+    with held("default"):
+        pending = rollback.roll_back(deployed.pk, timeout=0.2)
+    assert (pending.state, pending.finished_at) == ("pending", None)
+    assert loaded_names(server) == {"Down", "Second"}
+    assert delivered(deploy("the next worker")) == pending
+    assert loaded_names(server) == {"Down"}
 
 
 def test_an_unknown_release_is_not_found(db: None) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from alerts.actions import rules, server_verdicts, status
+from alerts.actions import attempts, effective, rules, server_verdicts, status, targets
 from alerts.actions.deploy import deploy
+from alerts.actions.plan import plan
 from alerts.adapters.prometheus import Prometheus
 from tests.delivery.conftest import delivered, loaded_names, state
 from tests.servers.prometheus import PrometheusServer
@@ -53,13 +54,58 @@ def test_a_rule_that_the_server_does_not_know_blocks_no_other(older: PrometheusS
     assert release.last_good == []
 
 
-def test_a_rule_that_was_good_stays_as_it_was(older: PrometheusServer) -> None:
+@pytest.fixture
+def target_id(db: None) -> int:
+    return targets.create({"hostname": "web-1"}).pk
+
+
+def test_a_rule_that_was_good_stays_as_it_was(older: PrometheusServer, target_id: int) -> None:
     rule = rules.create({"name": "Slow", "query_template": "up == 0"})
     delivered(deploy("test"))
     rules.update(rule.pk, {"query_template": NEWER})
     delivered(deploy("test"))
     (loaded,) = [one for group in older.rules() for one in group["rules"]]
     assert loaded["query"] == "up == 0"
+    assert told_of(target_id) == ("up == 0", "last_good")
+
+
+def test_what_stays_is_told_until_its_layers_change(older: PrometheusServer, target_id: int) -> None:
+    rule = rules.create({"name": "Slow", "query_template": "up == 0"})
+    delivered(deploy("test"))
+    rules.update(rule.pk, {"query_template": NEWER})
+    release = delivered(deploy("test"))
+    (kept,) = release.last_good
+    assert kept["refused_by"] == "server"
+    assert (plan()["empty"], plan()["last_good"]) == (True, release.last_good)
+
+    rules.create({"name": "Other", "query_template": "up == 1"})
+    assert told_of(target_id) == ("up == 0", "last_good"), "nobody will deliver it with the other one either"
+    (added,) = plan()["rules"]["added"]
+    assert added["name"] == "Other"
+    rules.update(rule.pk, {"query_template": "up == 3"})
+    assert told_of(target_id) == ("up == 3", "current")
+    delivered(deploy("test"))
+    assert told_of(target_id) == ("up == 3", "current")
+
+
+def test_another_process_knows_what_was_refused(older: PrometheusServer) -> None:
+    rules.create({"name": "Down", "query_template": "up == 0"})
+    rules.create({"name": "Slow", "query_template": NEWER})
+    first = delivered(deploy("test"))
+    attempts._refused.clear()
+    outcome = deploy("reconcile")
+    assert (outcome.release, outcome.changed) == (first, False)
+    assert deploy("drift", force=True).good, "nor is it tried again to mend what somebody damaged"
+    assert loaded_names(older) == {"Down"}
+
+
+def told_of(target_id: int) -> tuple[str, str]:
+    """By ``effective``, and by the trace: how a rule is in force."""
+    place = effective.place_of_target(target_id)
+    (rule,) = [one for one in effective.effective(place)["rules"] if one["key"] == "Slow"]
+    (key,) = [one for one in effective.traced(place)["keys"] if one["key"] == "Slow"]
+    assert key["in_force"] == rule["in_force"]
+    return rule["expr"], rule["in_force"]
 
 
 def test_the_first_set_goes_in_without_what_the_server_does_not_know(older: PrometheusServer) -> None:
