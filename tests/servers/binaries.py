@@ -70,9 +70,11 @@ def find(program: str, variable: str | None = None) -> Path:
     candidates = [
         *([Path(named)] if named else []),
         *sorted(TOOLS.glob(f"*/usr/bin/{program}"), key=lambda path: version_of(path), reverse=True),
+        *sorted(TOOLS.glob(f"*/usr/sbin/{program}")),
         *sorted(TOOLS.glob(f"*/usr/lib/postgresql/*/bin/{program}"), reverse=True),
         *sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), reverse=True),
         *([Path(path)] if (path := shutil.which(program)) else []),
+        Path("/usr/sbin") / program,  # not on everybody's PATH
     ]
     for candidate in candidates:
         if os.access(candidate, os.X_OK):

@@ -7,11 +7,9 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.servers import took_part
-from tests.servers.binaries import FETCH, TOOLS, find, library_path, version_of
-from tests.servers.processes import Process, ServerFailed, free_port
+from tests.servers.binaries import find, library_path, version_of
+from tests.servers.processes import Process, free_port, started
 
 # Its own places are compiled in: all of them are moved below the folder.
 WHOLE = """
@@ -40,7 +38,7 @@ class Nginx:
         self.host = host
         self.behind = behind
         self.configuration = configuration
-        self.binary = _find()
+        self.binary = find("nginx")
         self.certificate = folder / "certificate.pem"
         self.http, self.https = 0, 0
         self._process: Process | None = None
@@ -48,22 +46,17 @@ class Nginx:
     def start(self) -> Nginx:
         self.folder.mkdir(parents=True)
         self._make_certificate()
-        for attempt in range(5):
+
+        def make(_: int) -> Process:
             self.http, self.https = free_port(), free_port()
             (self.folder / "nginx.conf").write_text(WHOLE.format(servers=self._here()))
             environment = {"PATH": "/usr/bin:/bin", **library_path(self.binary)}
-            process = Process([self.binary, "-p", self.folder, "-c", "nginx.conf"], self.folder, env=environment)
-            try:
-                process.start().expect("start worker processes|using the .* event method")
-            except ServerFailed:
-                process.kill()
-                if attempt == 4 or "Address already in use" not in process.output:
-                    raise
-            else:
-                self._process = process
-                took_part.note(f"nginx {version_of(self.binary, '-v')}")
-                return self
-        raise AssertionError("unreachable")
+            return Process([self.binary, "-p", self.folder, "-c", "nginx.conf"], self.folder, env=environment)
+
+        says = "start worker processes|using the .* event method"
+        self._process = started(make, says, taken="Address already in use")
+        took_part.note(f"nginx {version_of(self.binary, '-v')}")
+        return self
 
     def stop(self) -> None:
         if self._process:
@@ -103,10 +96,3 @@ class Nginx:
         files = ["-keyout", str(self.folder / "key.pem"), "-out", str(self.certificate)]
         environment = {**os.environ, **library_path(openssl)}
         subprocess.run([openssl, "req", *options, *files], check=True, capture_output=True, env=environment)
-
-
-def _find() -> Path:
-    for candidate in (*sorted(TOOLS.glob("nginx/usr/sbin/nginx")), Path("/usr/sbin/nginx")):
-        if os.access(candidate, os.X_OK):
-            return candidate
-    pytest.fail(f"nginx is missing: run {FETCH} (make test does)", pytrace=False)

@@ -6,12 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.servers import took_part
-from tests.servers.binaries import FETCH, TOOLS, library_path, version_of
+from tests.servers.binaries import find, library_path, version_of
 from tests.servers.postgresql import PostgreSQL
-from tests.servers.processes import Process, ServerFailed, free_port
+from tests.servers.processes import Process, free_port, started
 
 CONFIGURATION = """
 [databases]
@@ -31,7 +29,7 @@ class PgBouncer:
         self.folder = folder
         self.before = before
         self.connections = connections
-        self.binary = _find()
+        self.binary = find("pgbouncer")
         self.user = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
         self.port = 0
         self._process: Process | None = None
@@ -42,32 +40,19 @@ class PgBouncer:
     def start(self) -> PgBouncer:
         self.folder.mkdir(parents=True)
         binary = Path(shutil.copy(self.binary, self.folder))  # a clone below a private home is closed to `nobody`
-        for attempt in range(5):
+
+        def make(_: int) -> Process:
             self.port = free_port()
             values = {"behind": self.before.port, "port": self.port, "connections": self.connections}
             (self.folder / "pgbouncer.ini").write_text(CONFIGURATION.format(**values))
             environment = {"PATH": "/usr/bin:/bin", **library_path(self.binary)}
-            process = Process([binary, "pgbouncer.ini"], self.folder, env=environment, user=self.user)
-            try:
-                process.start().expect("process up")
-            except ServerFailed:
-                process.kill()
-                if attempt == 4 or "cannot listen" not in process.output:
-                    raise
-            else:
-                self._process = process
-                took_part.note(f"pgbouncer {version_of(self.binary)}")
-                return self
-        raise AssertionError("unreachable")
+            return Process([binary, "pgbouncer.ini"], self.folder, env=environment, user=self.user)
+
+        self._process = started(make, "process up", taken="cannot listen")
+        took_part.note(f"pgbouncer {version_of(self.binary)}")
+        return self
 
     def stop(self) -> None:
         if self._process:
             self._process.stop()
             self._process = None
-
-
-def _find() -> Path:
-    for candidate in (*sorted(TOOLS.glob("pgbouncer/usr/sbin/pgbouncer")), Path("/usr/sbin/pgbouncer")):
-        if os.access(candidate, os.X_OK):
-            return candidate
-    pytest.fail(f"pgbouncer is missing: run {FETCH} (make test does)", pytrace=False)

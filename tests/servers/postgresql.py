@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.servers import took_part
 from tests.servers.binaries import find, library_path, unpacked_root, version_of
-from tests.servers.processes import Process, ServerFailed, free_port
+from tests.servers.processes import Process, ServerFailed, free_port, started
 
 # No durability: the data lives as long as the test run.
 SETTINGS = {
@@ -39,26 +39,20 @@ class PostgreSQL:
         if not (self.folder / "data").exists():
             self._make_data()
         again = bool(self.port)
-        for attempt in range(5):
+
+        def make(_: int) -> Process:
             self.port = self.port if again else free_port()
             options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
-            process = Process(
+            return Process(
                 [self.bin / "postgres", "-D", "data", "-p", str(self.port), "-k", self.folder, *options],
                 self.folder,
                 env=self._environment(),
                 user=self.user,
             )
-            try:
-                process.start().expect("ready to accept connections")
-            except ServerFailed:
-                process.kill()
-                if attempt == 4 or "could not bind" not in process.output:
-                    raise
-            else:
-                self._process = process
-                took_part.note(f"postgresql {version_of(self.bin / 'postgres')}")
-                return self
-        raise AssertionError("unreachable")
+
+        self._process = started(make, "ready to accept connections", taken="could not bind")
+        took_part.note(f"postgresql {version_of(self.bin / 'postgres')}")
+        return self
 
     def _make_data(self) -> None:
         self.folder.mkdir(parents=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+TRIES = 5
 
 _running: weakref.WeakSet[Process] = weakref.WeakSet()
 
@@ -177,6 +178,24 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def started(make: Callable[[int], Process], says: str, *, taken: str) -> Process:
+    """A server that listens on a port `free_port` gave: where another one was faster, it is made again.
+
+    `make` is told which try this is, from 0; `says` is what the server says once it listens, `taken` when it cannot.
+    """
+    for attempt in range(TRIES):
+        process = make(attempt)
+        try:
+            process.start().expect(says)
+        except ServerFailed:
+            process.kill()
+            if attempt == TRIES - 1 or taken not in process.output:
+                raise
+        else:
+            return process
+    raise AssertionError("unreachable")
 
 
 @atexit.register

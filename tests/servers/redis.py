@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.servers import took_part
 from tests.servers.binaries import find, library_path, version_of
-from tests.servers.processes import Process, ServerFailed, free_port
+from tests.servers.processes import Process, free_port, started
 
 
 class RedisServer:
@@ -21,21 +21,13 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/{database}"
 
     def start(self) -> RedisServer:
-        for attempt in range(5):
-            self.port = self.port or free_port()
-            process = Process(self._command(), self.folder, env=self._environment())
-            try:
-                process.start().expect("Ready to accept connections")
-            except ServerFailed:
-                process.kill()
-                if attempt == 4 or "Address already in use" not in process.output:
-                    raise
-                self.port = 0
-            else:
-                self._process = process
-                took_part.note(f"redis {version_of(self.binary)}")
-                return self
-        raise AssertionError("unreachable")
+        def make(attempt: int) -> Process:
+            self.port = free_port() if attempt or not self.port else self.port
+            return Process(self._command(), self.folder, env=self._environment())
+
+        self._process = started(make, "Ready to accept connections", taken="Address already in use")
+        took_part.note(f"redis {version_of(self.binary)}")
+        return self
 
     def _command(self) -> list[str | Path]:
         return [self.binary, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]

@@ -11,7 +11,7 @@ import requests
 
 from tests.servers import took_part
 from tests.servers.binaries import find
-from tests.servers.processes import Process, ServerFailed, eventually, free_port
+from tests.servers.processes import Process, eventually, free_port, started
 
 
 class VmalertServer:
@@ -57,20 +57,14 @@ class VmalertServer:
         return self
 
     def _listening(self, address: str, command: list[str | Path]) -> tuple[Process, str]:
-        for attempt in range(5):
-            address = address or f"127.0.0.1:{free_port()}"
-            process = Process([*command, f"-httpListenAddr={address}"], self.folder).start()
-            try:
-                process.expect(r"started server at http")
-            except ServerFailed:
-                process.kill()
-                if attempt == 4 or "address already in use" not in process.output:
-                    raise
-                address = ""
-            else:
-                eventually(partial(_is_healthy, address), what="health")
-                return process, address
-        raise AssertionError("unreachable")
+        def make(attempt: int) -> Process:
+            nonlocal address
+            address = f"127.0.0.1:{free_port()}" if attempt or not address else address
+            return Process([*command, f"-httpListenAddr={address}"], self.folder)
+
+        process = started(make, r"started server at http", taken="address already in use")
+        eventually(partial(_is_healthy, address), what="health")
+        return process, address
 
     def stop(self) -> None:
         for process in (self._process, self._storage):
