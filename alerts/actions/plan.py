@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerts.actions import changes, releases, wanted
+from alerts.actions import changes, releases, servers, wanted
 from alerts.actions.refused_keys import refused_on
 from alerts.models import DEFAULT_SERVER
 
@@ -12,10 +12,8 @@ from alerts.models import DEFAULT_SERVER
 def plan(server: str = DEFAULT_SERVER) -> dict[str, Any]:
     """The difference between what the server holds and the policy; of a pinned server, what resuming would change."""
     state = releases.state_of(server)
-    found = wanted.wanted(server=server)
-    refused = refused_on(state, found.revision)
-    if refused:
-        found = wanted.wanted(refused, server=server)
+    known = servers.spec_at_revision(server)
+    found = wanted.wanted(refused_on(state, known[1]), server=server, known=known)
     before = state.loaded_release.manifest if state.loaded_release else {}
     difference = changes.plan_from(before, found)
     return {

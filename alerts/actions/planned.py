@@ -44,6 +44,7 @@ def _execute_planned(cursor: Any, sql: str, parameters: Sequence[Any]) -> bool:
     try:
         if name not in names:
             _prepare(cursor, prepare)
+            names.add(name)
         cursor.execute(ask, parameters)
     except Error as error:
         if _state(error) == COLUMNS_CHANGED:
@@ -56,7 +57,6 @@ def _execute_planned(cursor: Any, sql: str, parameters: Sequence[Any]) -> bool:
         else:
             raise
         return False
-    names.add(name)
     return True
 
 

@@ -114,23 +114,25 @@ class Bundle:
         sizes = {name: len(self.contents[name]) for name in names if name not in long}
         parts = [Part(part) for part in _bounded(sizes)]
         for name in long:
-            outline, pieces = self._outlines[name].groups, rule_files.pieces(self.contents[name])
-            if len(outline) == len(pieces):
-                sizes = {group.name: len(piece) for group, piece in zip(outline, pieces, strict=True)}
-                parts += [Part(frozenset((name,)), part) for part in _bounded(sizes)]
-            else:
-                parts.append(Part(frozenset((name,))))
+            file, sizes = frozenset((name,)), {group: len(piece) for group, piece in self._pieces(name).items()}
+            parts += [Part(file, part) for part in _bounded(sizes)] or [Part(file)]
         yield from parts or [Part(frozenset())]
 
     def _read(self, name: str, groups: Collection[str] | None) -> ExpectedFile:
-        outline, pieces = self._outlines[name], rule_files.pieces(self.contents[name])
-        if groups is None or len(outline.groups) != len(pieces):
-            return _expected(name, pieces)
+        pieces = self._pieces(name) if groups is not None else {}
+        if groups is None or not pieces:
+            return _expected(name, rule_files.pieces(self.contents[name]))
         read = [
-            _expected(name, [piece]).groups[0] if group.name in groups else group
-            for group, piece in zip(outline.groups, pieces, strict=True)
+            _expected(name, [pieces[group.name]]).groups[0] if group.name in groups else group
+            for group in self._outlines[name].groups
         ]
         return ExpectedFile(name, read)
+
+    def _pieces(self, name: str) -> dict[str, bytes]:
+        """A file's groups, each as a file of its own, by name; none where it cannot be taken apart."""
+        outline, pieces = self._outlines[name].groups, rule_files.pieces(self.contents[name])
+        found = {group.name: piece for group, piece in zip(outline, pieces, strict=False)}
+        return found if len(outline) == len(pieces) == len(found) else {}
 
     @cached_property
     def _outlines(self) -> dict[str, ExpectedFile]:
