@@ -19,10 +19,10 @@ from django.db.models.functions import Cast, Concat
 
 from alerts.actions import compile_check
 from alerts.actions.errors import Taken
-from alerts.actions.judging import Judge, judging
 from alerts.actions.metrics import note, note_again, noted_of
 from alerts.actions.references import References
 from alerts.actions.rules import FIELDS, RELATED, SCOPE_IDS, SCOPES, begin, change, defaults
+from alerts.actions.storing import store_changed, store_new
 from alerts.actions.taken import taken_finding
 from alerts.actions.writing import STAMPS, Write, writing
 from alerts.domain.compiler import without_garbage_collection
@@ -38,7 +38,6 @@ NAMING = ("external_id", "key", "name")
 """What tells which rule a faulty item is about."""
 KINDS: tuple[Kind, ...] = ("alerting", "recording")
 READ_AT_ONCE = 5_000
-STORED_AT_ONCE = 1_000
 STORED = (*sorted(FIELDS - SCOPE_IDS - {"external_id"}), *SCOPES, "scope_key", *STAMPS)
 """The columns that an update may change."""
 
@@ -133,10 +132,10 @@ def _write_all(items: Sequence[Item], faults: Mapping[int, Sequence[Finding]], d
     for place, findings in faults.items():
         objections.add(place, *findings)
     named = dict(_named(items, objections))
-    with judging(compile_check.promtool()) as judge, writing(dry_run=dry_run) as write:
+    with writing(dry_run=dry_run) as write:
         known = {row.external_id or "": row for row in _known(items)}
         former = {row.pk: (row.kind, row.key) for row in known.values()}
-        entries = list(_entries(write, named, known, objections, judge))
+        entries = list(_entries(write, named, known, objections))
         faulty = [items[place] for place in objections.found]
         leaving = {known[name].pk for name in _names(faulty) if name in known}
         objections.unsettled |= {former[row_id] for row_id in leaving} | _keys_said(faulty)
@@ -147,7 +146,7 @@ def _write_all(items: Sequence[Item], faults: Mapping[int, Sequence[Finding]], d
         written = [entry for entry in entries if entry.is_written and entry.keys[0] not in objections.unsettled]
         if written:
             _store(write, written)
-            _judge(judge, write, written, objections)
+            _judge(write, written, objections)
         objections.stop()
     created = sum(entry.is_new for entry in entries)
     ids = [None if dry_run and entry.is_new else entry.row.pk for entry in entries]
@@ -172,7 +171,7 @@ def _named(items: Sequence[Item], objections: _Objections) -> Iterator[tuple[int
 
 
 def _entries(
-    write: Write, named: Mapping[int, Item], known: Mapping[str, AlertRule], objections: _Objections, judge: Judge
+    write: Write, named: Mapping[int, Item], known: Mapping[str, AlertRule], objections: _Objections
 ) -> Iterator[_Entry]:
     references = _references(write, named.values())
     for place, values in named.items():
@@ -189,8 +188,6 @@ def _entries(
             objections.add(place, *refused.findings, is_fault=isinstance(refused, InvalidPolicy))
             objections.unsettled.update(entry.keys)
         else:
-            if entry.is_written:
-                judge.hand(compile_check.own_text(entry.row))  # it looks at them while we go on
             yield entry
 
 
@@ -208,7 +205,7 @@ def _keys_said(items: Iterable[Item]) -> set[KeyId]:
 
 def _known(items: Iterable[Item]) -> Iterator[AlertRule]:
     for some in _parts(_names(items), READ_AT_ONCE):
-        yield from AlertRule.objects.living().filter(external_id__in=some).select_related(*RELATED)
+        yield from AlertRule.objects.living().filter(external_id__among=some).select_related(*RELATED)
 
 
 def _references(write: Write, items: Iterable[Item]) -> References:
@@ -228,7 +225,7 @@ def _whose_place_is_taken(entries: Sequence[_Entry], leaving: Collection[int]) -
     holders = {entry.identity for entry in entries if not (entry.is_new or entry.is_moved)}
     ours = {entry.row.pk for entry in entries}.union(leaving)
     for keys in _parts(sorted({entry.row.key for entry in coming}), READ_AT_ONCE):
-        rows = AlertRule.objects.living().filter(key__in=keys, kind__in=sorted({entry.row.kind for entry in coming}))
+        rows = AlertRule.objects.living().filter(key__among=keys, kind__in=sorted({entry.row.kind for entry in coming}))
         for row_id, kind, key, scope in rows.values_list("pk", "kind", "key", "scope_key"):
             if row_id not in ours:
                 holders.add((kind, key, scope))
@@ -261,23 +258,20 @@ def _store(write: Write, written: Sequence[_Entry]) -> None:
     aside = Concat(Value("moving:"), Cast("pk", CharField()))
     for ids in _parts([entry.row.pk for entry in written if entry.is_moved], READ_AT_ONCE):
         AlertRule.objects.filter(pk__in=ids).update(scope_key=aside)
-    if changed:
-        AlertRule.objects.bulk_create(
-            changed, STORED_AT_ONCE, update_conflicts=True, unique_fields=["id"], update_fields=STORED
-        )
-    AlertRule.objects.bulk_create(new, STORED_AT_ONCE)
+    store_changed(changed, STORED)
+    store_new(new)
     note({entry.row.pk: entry.noted for entry in written if entry.is_new and entry.noted})
     again = [entry for entry in written if not entry.is_new and entry.noted is not None]
     for some in _parts(again, READ_AT_ONCE):
         note_again({entry.row.pk: entry.noted for entry in some})
 
 
-def _judge(judge: Judge, write: Write, written: Sequence[_Entry], objections: _Objections) -> None:
+def _judge(write: Write, written: Sequence[_Entry], objections: _Objections) -> None:
     """Findings of a written rule say which one. The id of a new one names nothing, now that it is refused."""
     former = {entry.former for entry in written if entry.former is not None}
     try:
         rows = [entry.row for entry in written]
-        compile_check.check_with(judge, write.topology, rows, former, objections.unsettled)
+        compile_check.check_rules(write.topology, rows, former, objections.unsettled)
     except PolicyError as refused:
         objections.are_faults |= isinstance(refused, InvalidPolicy)
         by_id = {entry.row.pk: entry for entry in written}

@@ -15,11 +15,12 @@ from django.conf import settings
 from django.db.models import Q
 
 from alerts.actions import metrics, related
-from alerts.actions.judging import Candidate, Judge, judging
+from alerts.actions.judging import Candidate, judging
 from alerts.actions.layers import layer_of
 from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError
 from alerts.domain import identities, recordings, templating
+from alerts.domain.common import Common
 from alerts.domain.compiled import CompiledRule, KeyPlan, Pairs
 from alerts.domain.compiler import compile_key, compile_policy, without_garbage_collection
 from alerts.domain.errors import Finding, InvalidPolicy, PolicyConflict, PolicyError
@@ -62,48 +63,60 @@ def promtool_version() -> str | None:
         return None
 
 
-def check_rules(topology: Topology, rows: Sequence[AlertRule], former_keys: Iterable[KeyId] = ()) -> None:
-    """Compiles the keys these rules belong to (or belonged to) and everything that reads or feeds them, each once.
-
-    Raises InvalidPolicy or PolicyConflict with all findings.
-    """
-    with judging(promtool()) as judge:
-        judge.hand(candidate for row in rows for candidate in own_text(row))
-        check_with(judge, topology, rows, former_keys)
-
-
-def check_with(
-    judge: Judge,
+def check_rules(
     topology: Topology,
     rows: Sequence[AlertRule],
-    former_keys: Iterable[KeyId],
+    former_keys: Iterable[KeyId] = (),
     unsettled: Collection[KeyId] = (),
 ) -> None:
-    """The same, where ``judge`` has the rules' own texts already.
+    """Compiles the keys these rules belong to (or belonged to) and everything that reads or feeds them, each once.
 
     Nothing is said of ``unsettled`` keys, nor of what they do to others: what becomes of them is not known yet.
+    Raises InvalidPolicy or PolicyConflict with all findings.
     """
     keys = ({(row.kind, row.key) for row in rows} | set(former_keys)).difference(unsettled)
     if keys:
-        findings = _findings_of_compiler(judge, topology, keys, rows, unsettled)
-        _refuse(findings, {row.pk for row in rows}, judge.findings(rows))
+        with judging(promtool()) as judge:
+            alone: set[KeyId] = set()
+
+            def hand(plan: KeyPlan) -> None:
+                if plan.key_id in keys:
+                    judge.hand([Candidate(rule) for rule in plan.rules])
+                    if plan.rules and len(plan.layers) == 1:
+                        alone.add(plan.key_id)
+
+            findings = _findings_of_compiler(topology, keys, rows, unsettled, hand)
+            became = {row.key: row for row in rows if (row.kind, row.key) in alone}
+            for row in rows:
+                if (row.kind, row.key) not in alone:
+                    judge.hand(_own_text(row))
+            _refuse(findings, {row.pk for row in rows}, _placed(judge.findings(), became))
+
+
+def _placed(refusals: Sequence[Finding], became: Mapping[str, AlertRule]) -> Sequence[Finding]:
+    """promtool's refusals, each once: of what a rule says, where that is at fault, else of what was compiled from it.
+
+    ``became``: rules of which all that was compiled is what they say and matchers, by their key; of their own text
+    promtool was not asked yet.
+    """
+    refused = {finding.key for finding in refusals}
+    asked = [row for key, row in became.items() if key in refused]
+    if asked:
+        with judging(promtool()) as judge:
+            judge.hand(candidate for row in asked for candidate in _own_text(row))
+            refusals = [*judge.findings(), *refusals]
+    placed = {finding.key for finding in refusals if finding.rule_id is not None}
+    return [finding for finding in refusals if finding.rule_id is not None or finding.key not in placed]
 
 
 def _findings_of_compiler(
-    judge: Judge,
     topology: Topology,
     keys: Collection[KeyId],
     rows: Sequence[AlertRule],
     unsettled: Collection[KeyId],
+    then: Callable[[KeyPlan], None],
 ) -> list[Finding]:
-    """``judge`` is handed what becomes of these keys."""
-
-    def hand(plan: KeyPlan) -> None:
-        if plan.key_id in keys:
-            judge.hand([Candidate(rule) for rule in plan.rules])
-
-    recorded = {row.name or row.key for row in rows if row.kind == "recording"}
-    plans, others = _with_related(topology, keys, recorded, hand)
+    plans, others = _with_related(topology, keys, rows, then)
     others = [plan for plan in others if plan.key_id not in unsettled]
     findings = [finding for _, found in _problems(plans, others) for finding in found]
     findings += identities.clashes(plans, [*plans, *others])
@@ -150,7 +163,7 @@ def check_template(template: AlertTemplate) -> None:
         texts = replace(rule, labels=_pairs(config.get("labels")), annotations=_pairs(config.get("annotations")))
         with judging(promtool()) as judge:
             judge.hand([Candidate(texts, template)])
-            _refuse((), (), judge.findings([template]))
+            _refuse((), (), judge.findings())
 
 
 def _pairs(texts: Mapping[str, str | None] | None) -> Pairs:
@@ -175,11 +188,11 @@ def _nothing(plan: KeyPlan) -> None: ...
 def _compile(
     topology: Topology, by_key: Mapping[KeyId, Iterable[Layer]], then: Callable[[KeyPlan], None] = _nothing
 ) -> dict[KeyId, KeyPlan]:
-    how = options()
+    how, common = options(), Common()
     known: dict[KeyId, KeyPlan] = {}
     with without_garbage_collection():
         for key_id, layers in by_key.items():
-            known[key_id] = compile_key(topology, layers, how)
+            known[key_id] = compile_key(topology, layers, how, common)
             then(known[key_id])
     return known
 
@@ -187,15 +200,15 @@ def _compile(
 def _with_related(
     topology: Topology,
     keys: Collection[KeyId],
-    recorded: Collection[str] = (),
+    rows: Sequence[AlertRule] = (),
     then: Callable[[KeyPlan], None] = _nothing,
 ) -> tuple[list[KeyPlan], list[KeyPlan]]:
     """These keys, and the others that they may read, be read by or clash with, as they compile now.
 
-    ``recorded``: names under which they record, as far as these are known; of others it takes another look. ``then``
-    is told of each as soon as it is compiled.
+    ``rows``: those of their rules that are at hand. ``then`` is told of each plan as soon as it is compiled.
     """
-    known = _compile(topology, related.layers_around(keys, recorded), then)
+    recorded = {row.name or row.key for row in rows if row.kind == "recording"}
+    known = _compile(topology, related.layers_around(keys, recorded, rows), then)
     plans = [plan for key_id, plan in known.items() if key_id in keys]
     missing = _not_foreseen(plans, recorded)
     if missing:
@@ -267,7 +280,7 @@ def _refuse(findings: Sequence[Finding], written: Collection[int], refusals: Seq
 # -- promtool ----------------------------------------------------------------------------------------------------------
 
 
-def own_text(row: AlertRule) -> list[Candidate]:
+def _own_text(row: AlertRule) -> list[Candidate]:
     """What its author wrote, where it is a rule by itself: positions in it mean something to people."""
     rule = _standalone(layer_of(row)) if row.query_template is not None else None
     return [] if rule is None else [Candidate(rule, row)]

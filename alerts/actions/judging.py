@@ -50,17 +50,14 @@ class Judge:
                 if len(self._waiting) == AT_ONCE:
                     self._run()
 
-    def findings(self, rows: Iterable[PolicyRow]) -> list[Finding]:
-        """What it refuses of all that it was handed, in that order; of own texts, of those of these rows."""
+    def findings(self) -> list[Finding]:
+        """What it refuses of all that it was handed, in that order."""
         self._run()
-        authors = {id(row) for row in rows}
         try:
             return [
-                _finding(refusal, candidate)
+                _finding(refusal, candidates[(refusal.rule_index or 1) - 1])
                 for candidates, verdict in self._runs
                 for refusal in verdict.result()
-                for candidate in (candidates[(refusal.rule_index or 1) - 1],)
-                if candidate.author is None or id(candidate.author) in authors
             ]
         except PromtoolError as error:
             # No verdict is no refusal: the deploy asks again before anything is swapped in.

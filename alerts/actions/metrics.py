@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from alerts.actions.storing import store_new
 from alerts.domain.errors import PolicyError
 from alerts.domain.layers import Variable
 from alerts.domain.promql.expression import parse
@@ -28,9 +29,11 @@ def metrics_of(query: str, variables: Sequence[Variable]) -> frozenset[str]:
 
     A selector without a name, or with a regex for one, is judged by nobody and counts for nothing here.
     """
+    if not variables:
+        return metrics_read(parse(query)) - {ANY}
     first, second = (
         metrics_read(parse(render_query(query, [_standing_in(variable, place) for variable in variables], {})))
-        for place in ((0, 1) if variables else (0, 0))
+        for place in (0, 1)
     )
     return (first & second) - {ANY} | (frozenset((ANY,)) if first != second else frozenset())
 
@@ -54,10 +57,7 @@ def noted_of(rule: AlertRule) -> frozenset[str]:
 
 def note(found: Mapping[int, Collection[str]]) -> None:
     """What rules read, by their ids, of which nothing is noted yet; after they were stored."""
-    RuleMetric.objects.bulk_create(
-        [RuleMetric(rule_id=rule_id, metric=name) for rule_id, names in found.items() for name in sorted(names)],
-        batch_size=5000,
-    )
+    store_new([RuleMetric(rule_id=rule_id, metric=name) for rule_id, names in found.items() for name in sorted(names)])
 
 
 def note_again(found: Mapping[int, Collection[str]]) -> None:

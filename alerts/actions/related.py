@@ -13,13 +13,13 @@ Of many keys the same is found step by step, since such a statement would be pla
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 
-from alerts.actions.layers import load_layers
+from alerts.actions.layers import layer_of, load_layers
 from alerts.domain.layers import KeyId, Layer
 from alerts.domain.place_changes import PlaceChange
 from alerts.domain.promql.metrics import ANY
@@ -66,12 +66,15 @@ STATEMENT = """
 """
 
 
-def layers_around(keys: Collection[KeyId], recorded: Collection[str] = ()) -> dict[KeyId, list[Layer]]:
+def layers_around(
+    keys: Collection[KeyId], recorded: Collection[str] = (), rows: Iterable[AlertRule] = ()
+) -> dict[KeyId, list[Layer]]:
     """The living layers of these keys and of all that they may clash with, read, or be read by; by key.
 
-    Of what reads their recordings, that which reads them under their keys or the names ``recorded``.
+    Of what reads their recordings, that which reads them under their keys or the names ``recorded``. ``rows`` are rules
+    of these keys as they have just been stored: where there is nothing else of a key, it need not be read.
     """
-    return of_few(keys, recorded) if len(keys) <= FEW_KEYS else of_many(keys)
+    return of_few(keys, recorded) if len(keys) <= FEW_KEYS else of_many(keys, rows)
 
 
 def of_few(keys: Collection[KeyId], recorded: Collection[str] = ()) -> dict[KeyId, list[Layer]]:
@@ -82,13 +85,13 @@ def of_few(keys: Collection[KeyId], recorded: Collection[str] = ()) -> dict[KeyI
     return _by_key(load_layers(_around(sorted(keys), sorted(read))))
 
 
-def of_many(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
-    found = _of_keys(keys)
+def of_many(keys: Collection[KeyId], rows: Iterable[AlertRule] = ()) -> dict[KeyId, list[Layer]]:
+    found = _of_keys(keys, {(row.kind, row.key): row for row in rows})
     called: dict[str, set[str]] = {"alerting": set(), "recording": set()}
     for (kind, key), layers in found.items():
         called[kind] |= {key, *(layer.name for layer in layers if layer.name is not None)}
     rule_ids = [layer.rule_id for layers in found.values() for layer in layers]
-    read = {word for some in _parts(rule_ids) for word in _noted(rule_id__in=some).values_list("metric", flat=True)}
+    read = {word for some in _parts(rule_ids) for word in _noted(rule__id__among=some).values_list("metric", flat=True)}
     always = {ANY} | (ALERT_SERIES if any(kind == "alerting" for kind, _ in keys) else set())
     others = {
         *_called("alerting", called["alerting"]),
@@ -124,23 +127,40 @@ def layers_of(rules: Q) -> dict[KeyId, list[Layer]]:
     return _of_keys(set(AlertRule.objects.living().filter(rules).values_list("kind", "key")))
 
 
-def _of_keys(keys: Collection[KeyId]) -> dict[KeyId, list[Layer]]:
+def _of_keys(keys: Collection[KeyId], at_hand: Mapping[KeyId, AlertRule] | None = None) -> dict[KeyId, list[Layer]]:
     found: list[Layer] = []
     for kind, names in _by_kind(keys).items():
         for some in _parts(names):
-            found += load_layers(AlertRule.objects.living().filter(kind=kind, key__in=some))
+            living = AlertRule.objects.living().filter(kind=kind, key__among=some)
+            if at_hand:
+                known = _alone(living, at_hand)
+                found += known
+                living = living.filter(key__among=set(some).difference([layer.key for layer in known]))
+            found += load_layers(living)
     return _by_key(found)
+
+
+def _alone(living: QuerySet[AlertRule], at_hand: Mapping[KeyId, AlertRule]) -> list[Layer]:
+    """Those at hand that are all there is of their key."""
+    ids: dict[KeyId, list[int]] = {}
+    for row_id, kind, key in living.order_by().values_list("pk", "kind", "key"):
+        ids.setdefault((kind, key), []).append(row_id)
+    return [
+        layer_of(at_hand[key_id])
+        for key_id, of_it in ids.items()
+        if key_id in at_hand and of_it == [at_hand[key_id].pk]
+    ]
 
 
 def _called(kind: str, words: Collection[str]) -> Iterator[KeyId]:
     living = AlertRule.objects.living().filter(kind=kind).values_list("kind", "key")
     for some in _parts(words):
-        yield from living.filter(name__in=some)
-        yield from living.filter(key__in=some)
+        yield from living.filter(name__among=some)
+        yield from living.filter(key__among=some)
 
 
 def _readers(metrics: Collection[str]) -> QuerySet[Any]:
-    return _noted(metric__in=metrics).values_list("rule__kind", "rule__key")
+    return _noted(metric__among=metrics).values_list("rule__kind", "rule__key")
 
 
 def _noted(**wanted: Any) -> QuerySet[RuleMetric]:

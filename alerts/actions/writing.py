@@ -219,6 +219,8 @@ def settle(row: PolicyRow, values: Mapping[str, Any]) -> tuple[set[str], list[Fi
 def _differs(before: Any, after: Any) -> bool:
     if isinstance(before, str | None) and isinstance(after, str | None):
         return before != after
+    if not before and not after and type(before) is type(after):
+        return False
     # Equal to Python, yet written differently: 1, 1.0 and true. PostgreSQL keeps no order of members.
     return before != after or _written(before) != _written(after)
 

@@ -40,11 +40,14 @@ class CompiledPolicy:
         return tuple(rule for key_id, plan in self.plans.items() if key_id not in self.problems for rule in plan.rules)
 
 
-def compile_key(topology: Topology, layers: Iterable[Layer], options: Options) -> KeyPlan:
-    """Compiles the layers of one key (in any order). Never raises for a faulty policy: see ``KeyPlan.findings``."""
+def compile_key(topology: Topology, layers: Iterable[Layer], options: Options, common: Common | None = None) -> KeyPlan:
+    """Compiles the layers of one key (in any order). Never raises for a faulty policy: see ``KeyPlan.findings``.
+
+    ``common``: what it may share with other keys.
+    """
     strength = topology.strength
     ordered = tuple(sorted(layers, key=lambda layer: (strength(layer), layer.scope), reverse=True))
-    return _compile(topology, ordered, options, Common())
+    return _compile(topology, ordered, options, common or Common())
 
 
 def _compile(topology: Topology, ordered: tuple[Layer, ...], options: Options, common: Common) -> KeyPlan:

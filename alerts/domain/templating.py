@@ -26,7 +26,7 @@ from alerts.domain import template_text
 from alerts.domain.errors import Finding, InvalidPolicy, PromqlError
 from alerts.domain.layers import Variable
 from alerts.domain.names import check_text, shown
-from alerts.domain.promql.expression import parse
+from alerts.domain.promql.expression import Expression, parse
 from alerts.domain.promql.shape import shape
 from alerts.domain.promql.tree import ParenNode
 from alerts.domain.template_text import Part, TemplateText
@@ -74,17 +74,29 @@ def check_query_template(query: str, variables: Sequence[Variable]) -> list[Find
         finding = Finding("required", "the query must not be empty")
     if finding is not None:
         return [finding]
-    declared = tuple(variables)
+    if "{{" in query or "}}" in query:
+        return _check_filled(query, tuple(variables))
+    try:
+        return _check_kind(parse(query))
+    except PromqlError as refusal:
+        return list(refusal.findings)
+
+
+def _check_filled(query: str, declared: tuple[Variable, ...]) -> list[Finding]:
     template = template_text.read(query)
     findings = _query_faults(query, template, declared)
     if findings:
         return findings
     try:
-        found = parse(_fill(query, template, _neutral(declared))).tree
+        return _check_kind(parse(_fill(query, template, _neutral(declared))))
     except PromqlError as refusal:
         return [_as_written(finding, query, template, declared) for finding in refusal.findings]
     except InvalidPolicy as refusal:
         return list(refusal.findings)
+
+
+def _check_kind(expression: Expression) -> list[Finding]:
+    found = expression.tree
     while isinstance(found, ParenNode):
         found = found.expr
     if found.kind in NEVER_RULES:

@@ -2,6 +2,7 @@
 
 from alerts.models.access import ApiToken, IdempotencyRecord, Role
 from alerts.models.delivery import DEFAULT_SERVER, CompiledKey, FileContent, Release
+from alerts.models.lookups import Among
 from alerts.models.policy_row import PolicyQuerySet, PolicyRow
 from alerts.models.policy_state import PolicyState, Turn
 from alerts.models.rules import METRIC_LENGTH, AlertRule, AlertTemplate, Definition, RuleKind, RuleMetric
@@ -13,6 +14,7 @@ __all__ = [
     "METRIC_LENGTH",
     "AlertRule",
     "AlertTemplate",
+    "Among",
     "ApiToken",
     "CompiledKey",
     "Definition",

@@ -128,7 +128,7 @@ def test_faults_of_every_kind_are_told_at_once(world: SimpleNamespace, promtool:
     here = {"group_id": world.berlin.pk}
     values = [
         item("sound", name="Sound", **UP),
-        item("promtool", name="P", query_template="info(up) == 0"),  # only promtool knows that it is not enabled
+        item("promtool", name="P", query_template=INFO),
         item("query", name="Q", query_template="sum("),
         item("shape", name="S"),
         item("nowhere", name="N", group_id=10**6, **UP),
@@ -190,6 +190,42 @@ def test_two_alerts_that_nobody_could_tell_apart_are_a_conflict(world: SimpleNam
     with pytest.raises(PolicyConflict) as error:
         bulk_rules.write_all([item("a", name="A", key="a", **UP), item("b", name="A", key="b", **UP)])
     assert set(objections(error)) == {("/rules/0", "identity_taken"), ("/rules/1", "identity_taken")}
+
+
+INFO = "info(up) == 0"
+"""Only promtool knows that this is not enabled."""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"scope": "group"},
+        {"scope": "target"},
+        {"scope": "group", "enabled": False},
+        {"key": "HighLoad", "merge_strategy": "merge", "allow_split": True},
+        {"key": "HighLoad", "scope": "target", "enabled": False},
+        {"query_template": f"up\n  and {INFO}", "scope": "group"},
+    ],
+)
+def test_what_promtool_refuses_is_told_once_and_where_it_was_written(
+    world: SimpleNamespace, promtool: Any, settings: Any, values: dict[str, Any]
+) -> None:
+    settings.PROMTOOL_PATH = str(promtool)
+    scopes = {"group": {"group_id": world.europe.pk}, "target": {"target_id": world.web.pk}, None: {}}
+    written = {"name": "P", "query_template": INFO, **values, **scopes[values.get("scope")]}
+    written.pop("scope", None)
+    sound = {"name": "Sound", "group_id": world.berlin.pk, **UP}
+    for refused in (
+        lambda: rules.create(written),
+        lambda: bulk_rules.write_all([item("sound", **sound), item("p", **written)]),
+    ):
+        with pytest.raises(InvalidPolicy) as error:
+            refused()
+        (finding,) = error.value.findings
+        line = written["query_template"].count("\n") + 1
+        assert (finding.pointer.endswith("/query_template"), finding.code) == (True, "promtool_refused")
+        assert (finding.line, finding.offset) == (line, written["query_template"].index("info"))
 
 
 def test_promtool_says_which_rule_it_refuses(world: SimpleNamespace, promtool: Any, settings: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 from alerts.actions import compile_check, groups, namespaces, policy, rules
 from alerts.actions.errors import Held, PolicyConflict, PolicyError
 from alerts.domain.compiled import KeyPlan
-from alerts.domain.compiler import Options, compile_policy
+from alerts.domain.compiler import compile_policy
 from alerts.domain.layers import Layer, Topology
 from alerts.models import Group, Namespace
 
@@ -226,8 +226,8 @@ def test_only_what_a_change_can_touch_is_compiled(
     seen: set[str] = set()
     compile_key = compile_check.compile_key
 
-    def noticed(topology: Topology, layers: Iterable[Layer], how: Options) -> KeyPlan:
-        plan = compile_key(topology, layers, how)
+    def noticed(topology: Topology, layers: Iterable[Layer], *how: Any) -> KeyPlan:
+        plan = compile_key(topology, layers, *how)
         seen.add(plan.key_id[1])
         return plan
 
