@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from alerts.actions import metrics, related
-from alerts.actions.judging import Candidate, judging
+from alerts.actions.judging import Candidate, Verdict, findings_of, judging
 from alerts.actions.layers import layer_of
 from alerts.actions.policy import load, options
 from alerts.adapters.promtool import Promtool, PromtoolError
@@ -86,27 +86,25 @@ def check_rules(
                         alone.add(plan.key_id)
 
             findings = _findings_of_compiler(topology, keys, rows, unsettled, hand)
-            became = {row.key: row for row in rows if (row.kind, row.key) in alone}
             for row in rows:
                 if (row.kind, row.key) not in alone:
                     judge.hand(_own_text(row))
-            _refuse(findings, {row.pk for row in rows}, _placed(judge.findings(), became))
+            verdicts = judge.verdicts()
+            refused = alone.intersection(verdict.candidate.key_id for verdict in verdicts)
+            verdicts += _asked_about([row for row in rows if (row.kind, row.key) in refused])
+            _refuse(findings, {row.pk for row in rows}, findings_of(verdicts))
 
 
-def _placed(refusals: Sequence[Finding], became: Mapping[str, AlertRule]) -> Sequence[Finding]:
-    """promtool's refusals, each once: of what a rule says, where that is at fault, else of what was compiled from it.
+def _asked_about(rows: Sequence[AlertRule]) -> list[Verdict]:
+    """promtool's word on the own texts of rules that are all there is of their keys.
 
-    ``became``: rules of which all that was compiled is what they say and matchers, by their key; of their own text
-    promtool was not asked yet.
+    What is compiled of these is what they say and matchers, so promtool is asked only where it refused that.
     """
-    refused = {finding.key for finding in refusals}
-    asked = [row for key, row in became.items() if key in refused]
-    if asked:
-        with judging(promtool()) as judge:
-            judge.hand(candidate for row in asked for candidate in _own_text(row))
-            refusals = [*judge.findings(), *refusals]
-    placed = {finding.key for finding in refusals if finding.rule_id is not None}
-    return [finding for finding in refusals if finding.rule_id is not None or finding.key not in placed]
+    if not rows:
+        return []
+    with judging(promtool()) as judge:
+        judge.hand(candidate for row in rows for candidate in _own_text(row))
+        return judge.verdicts()
 
 
 def _findings_of_compiler(
@@ -163,7 +161,7 @@ def check_template(template: AlertTemplate) -> None:
         texts = replace(rule, labels=_pairs(config.get("labels")), annotations=_pairs(config.get("annotations")))
         with judging(promtool()) as judge:
             judge.hand([Candidate(texts, template)])
-            _refuse((), (), judge.findings())
+            _refuse((), (), findings_of(judge.verdicts()))
 
 
 def _pairs(texts: Mapping[str, str | None] | None) -> Pairs:

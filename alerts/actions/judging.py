@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,10 +13,12 @@ from alerts.adapters.promtool import Promtool, PromtoolError, Refusal
 from alerts.domain import renderer
 from alerts.domain.compiled import CompiledRule
 from alerts.domain.errors import Finding
+from alerts.domain.layers import KeyId
 from alerts.models import PolicyRow
 
 logger = logging.getLogger(__name__)
 
+_PLACE = re.compile(r"\b\d+:\d+: ")
 AT_ONCE = 1_000
 """Rules in one run: many more than a start of promtool costs, few enough that the last run does not keep us waiting."""
 SIDE_BY_SIDE = 2
@@ -26,6 +29,20 @@ class Candidate(NamedTuple):
 
     rule: CompiledRule
     author: PolicyRow | None = None
+
+    @property
+    def key_id(self) -> KeyId:
+        return (self.rule.kind, self.rule.key)
+
+
+class Verdict(NamedTuple):
+    candidate: Candidate
+    refusal: Refusal
+
+    @property
+    def said(self) -> tuple[KeyId, str]:
+        """The same of what somebody wrote and of what was compiled from it: only the places in them differ."""
+        return self.candidate.key_id, _PLACE.sub("", self.refusal.message)
 
 
 class Judge:
@@ -43,21 +60,21 @@ class Judge:
         if not self._has_tool:
             return
         for candidate in candidates:
-            said = _said(candidate.rule)
+            said = (_said(candidate.rule), id(candidate.author))
             if said not in self._known:
                 self._known.add(said)
                 self._waiting.append(candidate)
                 if len(self._waiting) == AT_ONCE:
                     self._run()
 
-    def findings(self) -> list[Finding]:
+    def verdicts(self) -> list[Verdict]:
         """What it refuses of all that it was handed, in that order."""
         self._run()
         try:
             return [
-                _finding(refusal, candidates[(refusal.rule_index or 1) - 1])
-                for candidates, verdict in self._runs
-                for refusal in verdict.result()
+                Verdict(candidates[(refusal.rule_index or 1) - 1], refusal)
+                for candidates, refusals in self._runs
+                for refusal in refusals.result()
             ]
         except PromtoolError as error:
             # No verdict is no refusal: the deploy asks again before anything is swapped in.
@@ -86,7 +103,19 @@ def _said(rule: CompiledRule) -> object:
     return (*rule.identity, rule.expr, rule.for_duration, rule.keep_firing_for, rule.annotations)
 
 
-def _finding(refusal: Refusal, candidate: Candidate) -> Finding:
+def findings_of(verdicts: Iterable[Verdict]) -> list[Finding]:
+    """Each objection once: where it was written, if it is there, for that place means something to people."""
+    verdicts = list(verdicts)
+    told = {verdict.said for verdict in verdicts if verdict.candidate.author is not None}
+    findings = []
+    for verdict in verdicts:
+        if verdict.candidate.author is not None or verdict.said not in told:
+            told.add(verdict.said)
+            findings.append(_finding(*verdict))
+    return findings
+
+
+def _finding(candidate: Candidate, refusal: Refusal) -> Finding:
     rule, author = candidate
     pointer = "/query_template" if author is not None else ""
     offset = None

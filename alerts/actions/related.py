@@ -19,7 +19,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 
-from alerts.actions.layers import layer_of, load_layers
+from alerts.actions.layers import JSON_COLUMNS, layer_of, load_layers
+from alerts.actions.storing import comes_back
 from alerts.domain.layers import KeyId, Layer
 from alerts.domain.place_changes import PlaceChange
 from alerts.domain.promql.metrics import ANY
@@ -141,15 +142,12 @@ def _of_keys(keys: Collection[KeyId], at_hand: Mapping[KeyId, AlertRule] | None 
 
 
 def _alone(living: QuerySet[AlertRule], at_hand: Mapping[KeyId, AlertRule]) -> list[Layer]:
-    """Those at hand that are all there is of their key."""
+    """Those at hand that are all there is of their key, and would be read as they are."""
     ids: dict[KeyId, list[int]] = {}
     for row_id, kind, key in living.order_by().values_list("pk", "kind", "key"):
         ids.setdefault((kind, key), []).append(row_id)
-    return [
-        layer_of(at_hand[key_id])
-        for key_id, of_it in ids.items()
-        if key_id in at_hand and of_it == [at_hand[key_id].pk]
-    ]
+    rows = [at_hand[key_id] for key_id, of_it in ids.items() if key_id in at_hand and of_it == [at_hand[key_id].pk]]
+    return [layer_of(row) for row in rows if all(comes_back(getattr(row, column)) for column in JSON_COLUMNS)]
 
 
 def _called(kind: str, words: Collection[str]) -> Iterator[KeyId]:

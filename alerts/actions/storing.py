@@ -14,47 +14,85 @@ from typing import Any
 from django.db import connection, models
 
 AT_ONCE = 1_000
-"""Rows in one statement: of the longest rules some ten megabytes."""
+"""Rows in one statement."""
+MOST_BYTES = 8_000_000
+"""Of JSON in one statement, or one row; PostgreSQL takes a quarter of a gigabyte."""
 
 
 def store_new(rows: Sequence[models.Model]) -> None:
     """Insert these rows, all of one model; each gets its id."""
-    for some in _parts(rows):
-        if connection.vendor == "postgresql":
-            fields = [field for field in some[0]._meta.concrete_fields if not field.primary_key]
-            columns = ", ".join(map(_column, fields))
-            new = f"INSERT INTO {_table(some)} ({columns}) SELECT {columns} FROM {{given}} RETURNING id"  # noqa: S608
-            for row, (row_id,) in zip(some, _send(new, some, fields, adding=True), strict=True):
-                row.pk = row_id
-                row._state.adding, row._state.db = False, connection.alias
-        else:
-            type(some[0])._default_manager.bulk_create(some)
+    if not rows:
+        return
+    if connection.vendor != "postgresql":
+        _manager(rows).bulk_create(rows)
+        return
+    fields = [field for field in _fields(rows) if not field.primary_key]
+    columns = ", ".join(map(_column, fields))
+    new = f"INSERT INTO {_table(rows)} ({columns}) SELECT {columns} FROM {{given}} RETURNING id"  # noqa: S608
+    for some, text in _texts(rows, fields, adding=True):
+        for row, (row_id,) in zip(some, _send(new, rows, text), strict=True):
+            row.pk = row_id
+            row._state.adding, row._state.db = False, connection.alias
 
 
 def store_changed(rows: Sequence[models.Model], names: Collection[str]) -> None:
     """Write these fields of rows, all of one model, that are there already."""
-    for some in _parts(rows):
-        if connection.vendor == "postgresql":
-            fields = [some[0]._meta.get_field(name) for name in names]
-            written = ", ".join(f"{column} = given.{column}" for column in map(_column, fields))
-            changed = f"UPDATE {_table(some)} AS row SET {written} FROM {{given}} WHERE row.id = given.id"  # noqa: S608
-            _send(changed, some, [some[0]._meta.pk, *fields], adding=False)
-        else:
-            type(some[0])._default_manager.bulk_create(
-                some, update_conflicts=True, unique_fields=["id"], update_fields=names
-            )
+    if not rows:
+        return
+    if connection.vendor != "postgresql":
+        _manager(rows).bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=names)
+        return
+    named = [field for field in _fields(rows) if field.name in names]
+    written = ", ".join(f"{column} = given.{column}" for column in map(_column, named))
+    changed = f"UPDATE {_table(rows)} AS row SET {written} FROM {{given}} WHERE row.id = given.id"  # noqa: S608
+    for _, text in _texts(rows, [rows[0]._meta.pk, *named], adding=False):
+        _send(changed, rows, text)
 
 
-def _send(statement: str, rows: Sequence[models.Model], fields: Sequence[Any], *, adding: bool) -> Iterable[Any]:
-    """What the statement answers. All names in it are our own; the values go as the one parameter."""
+def _texts(
+    rows: Sequence[models.Model], fields: Sequence[Any], *, adding: bool
+) -> Iterator[tuple[list[models.Model], str]]:
+    """As many rows as one statement takes, and they as JSON."""
     values = [(field.column, field.pre_save) for field in fields]
-    text = json.dumps(
-        [{column: value(row, adding) for column, value in values} for row in rows], default=datetime.isoformat
-    )
+    encode = json.JSONEncoder(default=datetime.isoformat).encode
+    some: list[models.Model] = []
+    texts: list[str] = []
+    room = MOST_BYTES
+    for row in rows:
+        text = encode({column: value(row, adding) for column, value in values})
+        if some and (len(some) == AT_ONCE or len(text) > room):
+            yield some, f"[{','.join(texts)}]"
+            some, texts, room = [], [], MOST_BYTES
+        some.append(row)
+        texts.append(text)
+        room -= len(text)
+    if some:
+        yield some, f"[{','.join(texts)}]"
+
+
+def _send(statement: str, rows: Sequence[models.Model], text: str) -> Iterable[Any]:
+    """What the statement answers. All names in it are our own; the values go as the one parameter."""
     given = f"jsonb_populate_recordset(NULL::{_table(rows)}, %s::jsonb) AS given"
     with connection.cursor() as cursor:
         cursor.execute(statement.format(given=given), [text])
         return cursor.fetchall() if cursor.description else []
+
+
+def comes_back(value: Any) -> bool:
+    """Whether JSON is read as it was stored: PostgreSQL writes 1e22 out, which then is an integer, and has no -0.0."""
+    if isinstance(value, dict):
+        return all(map(comes_back, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(comes_back, value))
+    return not isinstance(value, float) or ("e+" not in (written := repr(value)) and written != "-0.0")
+
+
+def _manager(rows: Sequence[models.Model]) -> Any:
+    return type(rows[0])._default_manager
+
+
+def _fields(rows: Sequence[models.Model]) -> Sequence[Any]:
+    return rows[0]._meta.concrete_fields
 
 
 def _table(rows: Sequence[models.Model]) -> str:
@@ -63,8 +101,3 @@ def _table(rows: Sequence[models.Model]) -> str:
 
 def _column(field: Any) -> str:
     return connection.ops.quote_name(field.column)
-
-
-def _parts(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(rows), AT_ONCE):
-        yield rows[start : start + AT_ONCE]

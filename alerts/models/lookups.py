@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Field
@@ -11,14 +11,23 @@ from django.db.models.lookups import In
 
 @Field.register_lookup
 class Among(In):
-    """PostgreSQL is told the words as one JSON text: each a parameter, to write and read them would take most of the
-    time, and to plan for them more. They must be texts or whole numbers."""
+    """PostgreSQL is told the words as one array: each a parameter, to write and read them would take most of the time.
+
+    An array and no sub-select: before the first ANALYZE a join with that would be planned as if there were one row.
+    """
 
     lookup_name = "among"
 
     def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        if not self.rhs_is_direct_value():
+            return self.as_sql(compiler, connection)
         column, parameters = self.process_lhs(compiler, connection)
         _, words = self.process_rhs(compiler, connection)
         kind = self.lhs.output_field.db_type(connection).partition("(")[0]
-        given = f"SELECT word::{kind} FROM jsonb_array_elements_text(%s::jsonb) AS word"  # noqa: S608  (a type of ours)
-        return f"{column} IN ({given})", (*parameters, json.dumps([*words]))
+        return f"{column} = ANY(%s::{kind}[])", (*parameters, _array(words))
+
+
+def _array(words: Iterable[Any]) -> str:
+    """As PostgreSQL writes an array; the driver takes many times as long for it, word by word."""
+    quoted = [str(word).replace("\\", "\\\\").replace('"', '\\"') for word in words]
+    return '{"' + '","'.join(quoted) + '"}'

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -228,6 +228,50 @@ def test_what_promtool_refuses_is_told_once_and_where_it_was_written(
         assert (finding.line, finding.offset) == (line, written["query_template"].index("info"))
 
 
+NOTHING, NOPE = ({"annotations": {name: f"{{{{ $value | {name} }}}}"}} for name in ("nothing", "nope"))
+
+
+@pytest.mark.parametrize("layout", ["per-scope", "consolidated"])
+def test_what_promtool_refuses_is_told_of_the_rule_that_says_it(
+    world: SimpleNamespace, promtool: Any, settings: Any, layout: str
+) -> None:
+    settings.PROMTOOL_PATH, settings.PROMETHEUS_RULE_LAYOUT = str(promtool), layout
+    says_nothing = {"key": "a:b", "kind": "recording", "merge_strategy": "merge", "group_id": world.berlin.pk}
+    refused = {"name": "a:b", "kind": "recording", "query_template": "mad_over_time(up[5m])"}
+    with pytest.raises(InvalidPolicy) as error:
+        bulk_rules.write_all([item("m", **says_nothing), item("r", **refused)])
+    assert objections(error) == [("/rules/1/query_template", "promtool_refused")]
+    rules.create(says_nothing)
+    with pytest.raises(InvalidPolicy) as error:
+        rules.create(refused)
+    assert [(finding.pointer, finding.line) for finding in error.value.findings] == [("/query_template", 1)]
+
+
+def test_an_alert_and_a_recording_of_one_key_are_told_apart(
+    world: SimpleNamespace, promtool: Any, settings: Any
+) -> None:
+    settings.PROMTOOL_PATH = str(promtool)
+    alert = item("a", name="a:b", query_template=INFO)
+    record = item("b", name="a:b", kind="recording", query_template="info(up)")
+    sound = {**record, "query_template": "up"}
+    for values, wanted in (([alert, record], [0, 1]), ([alert, sound], [0]), ([sound, alert], [1])):
+        with pytest.raises(InvalidPolicy) as error:
+            bulk_rules.write_all(values)
+        assert objections(error) == [(f"/rules/{place}/query_template", "promtool_refused") for place in wanted]
+
+
+def test_what_only_a_layer_without_a_query_says_is_told_too(
+    world: SimpleNamespace, promtool: Any, settings: Any
+) -> None:
+    settings.PROMTOOL_PATH = str(promtool)
+    layer = item("m", key="K", merge_strategy="merge", group_id=world.berlin.pk, config=NOPE)
+    with pytest.raises(InvalidPolicy) as error:
+        bulk_rules.write_all([item("a", name="K", config=NOTHING, **UP), layer])
+    told = " ".join(finding.message for finding in error.value.findings)
+    assert "nothing" in told
+    assert "nope" in told
+
+
 def test_promtool_says_which_rule_it_refuses(world: SimpleNamespace, promtool: Any, settings: Any) -> None:
     settings.PROMTOOL_PATH = str(promtool)
     values = [item(str(number), name=f"A{number}", **UP) for number in range(3)]
@@ -256,6 +300,26 @@ def test_a_dry_run_stores_nothing_and_names_no_new_ids(world: SimpleNamespace) -
     outcome = bulk_rules.write_all([item("a", name="A", priority=5, **UP), item("b", name="B", **UP)], dry_run=True)
     assert outcome == bulk_rules.Outcome(1, 1, 0, [*made, None])
     assert list(AlertRule.objects.order_by("pk").values()) == before
+
+
+LONG = 7.118639715332314e18
+"""PostgreSQL gives it back as an integer, which is another number: 7118639715332314000 and no …4112."""
+
+
+@pytest.mark.parametrize("others", [0, 60])
+def test_what_is_judged_are_the_numbers_that_are_stored(world: SimpleNamespace, settings: Any, others: int) -> None:
+    settings.PROMTOOL_PATH = None
+    bounded = [{"name": "z", "type": "number", "max": LONG, "default": 1}]
+    given = {"template_vars": {"z": 7118639715332314050}}
+    values = [item("a", name="A", query_template="up == {{ .z }}", variables=bounded, config=given)]
+    values += [item(f"x{number}", name=f"X{number}", query_template=f"up == {number}") for number in range(others)]
+    if connection.vendor == "postgresql":
+        with pytest.raises(InvalidPolicy) as error:
+            bulk_rules.write_all(values)
+        assert objections(error) == [("/rules/0/config/template_vars/z", "variable_range")]
+    else:
+        assert bulk_rules.write_all(values).created == 1 + others
+    assert compile_policy(policy.load(), policy.options()).problems == {}
 
 
 def test_too_many_are_refused_at_once(world: SimpleNamespace) -> None:

@@ -79,6 +79,28 @@ def test_changed_rows_keep_what_is_not_named(world: SimpleNamespace, few_at_once
     assert columns(AlertRule.objects.get(pk=other.pk)) == before
 
 
+def test_long_rows_go_in_several_statements(world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storing, "MOST_BYTES", 2_000)
+    rows = [rule(number, query_template="x" * length) for number, length in enumerate((10, 5_000, 10, 10, 1_800, 10))]
+    with CaptureQueriesContext(connection) as captured:
+        storing.store_new(rows)
+    if connection.vendor == "postgresql":
+        assert len(captured) == 5
+    assert [AlertRule.objects.get(pk=row.pk).query_template for row in rows] == [row.query_template for row in rows]
+
+
+def test_what_is_said_to_come_back_does(world: SimpleNamespace) -> None:
+    numbers = (0, 1, -1, 0.5, 1e-7, 5e-324, 123456789012345.6, 1e15, 1e16, 1e22, 1.7e308, -0.0, 2**53 + 1, 10**30)
+    rows = [rule(place, config={"template_vars": {"a": [number]}}) for place, number in enumerate(numbers)]
+    storing.store_new(rows)
+    for row in rows:
+        found = AlertRule.objects.get(pk=row.pk).config
+        if storing.comes_back(row.config):
+            assert repr(found) == repr(row.config)
+        else:
+            assert connection.vendor == "sqlite" or repr(found) != repr(row.config)
+
+
 def test_what_is_taken_is_refused_by_the_database(world: SimpleNamespace) -> None:
     storing.store_new([rule(1)])
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -112,3 +134,5 @@ def test_among_many_numbers_are_those_that_are_in(world: SimpleNamespace) -> Non
     assert set(AlertRule.objects.filter(pk__among=wanted)) == {rows[1], rows[3]}
     assert RuleMetric.objects.filter(rule__id__among=wanted).count() == 2
     assert RuleMetric.objects.filter(rule__id__among=[]).count() == 0
+    asked = AlertRule.objects.filter(key="k2").values("pk")
+    assert list(AlertRule.objects.filter(pk__among=asked)) == [rows[2]]

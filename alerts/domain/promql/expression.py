@@ -168,6 +168,9 @@ def _selectors(text: str, tree: trees.Node, found: Sequence[Selector]) -> tuple[
     vectors = list(trees.vectors(tree))
     if [(vector.name, vector.matchers) for vector in vectors] != [place[:2] for place in found]:
         raise fault(text, 0, "injection_unproven", "the selectors of this expression cannot be told with certainty")
+    for vector, place in zip(vectors, found, strict=True) if "\\" in text else ():
+        if "\0" in (trees.metric_name(vector) or ""):
+            raise fault(text, place.start, "invalid_promql", "no metric has a NUL in its name")
     return tuple(
         [
             place if place.name is not None else place._replace(name=trees.metric_name(vector))

@@ -51,6 +51,14 @@ def test_selectors_are_found_where_they_are(text: str, selectors: list[str | Non
     assert metrics_read(expression) == {"*" if name is None else name for name in selectors}
 
 
+@pytest.mark.parametrize("text", [r'up + {__name__="a\x00b"}', r'up + {"a\u0000b", c="d"}', r"up + {'a\000'}"])
+def test_no_metric_has_a_nul_in_its_name(text: str) -> None:
+    with pytest.raises(PromqlError) as error:
+        parse(text)
+    assert (error.value.findings[0].code, error.value.findings[0].offset) == ("invalid_promql", 5)
+    parse(r'up{a="\x00", b=~"\x00"}')
+
+
 def test_matchers_are_read_as_prometheus_reads_them() -> None:
     selector = parse(r"""foo{a='it\'s', b=~`\d+`, "c d"!="", e!~"x|\\."}""").selectors[0]
     assert selector.matchers == (
