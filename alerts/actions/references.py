@@ -35,6 +35,9 @@ class References:
     def to(self, model: type[Row], row_id: Any, pointer: str) -> Row:
         """An unknown one is the caller's fault, a deleted one a conflict."""
         rows: dict[int, Row] = self._rows.get(model, {})
+        row = rows.get(row_id) if type(row_id) is int else None
+        if row is not None and row.living:
+            return row
         if model in self._complete or (type(row_id) is int and row_id in rows):
             return referred(model, rows, [row_id], [pointer])[0]
         return refer(model, row_id, pointer, *RELATED.get(model, ()))

@@ -13,10 +13,16 @@ from typing import Any
 
 from django.db import connection, models
 
+from alerts.actions.asides import begun
+
 AT_ONCE = 1_000
 """Rows in one statement."""
 MOST_BYTES = 8_000_000
 """Of JSON in one statement, or one row; PostgreSQL takes a quarter of a gigabyte."""
+
+
+Part = tuple[list[models.Model], str]
+"""As many rows as one statement takes, and they as JSON."""
 
 
 def store_new(rows: Sequence[models.Model]) -> None:
@@ -49,10 +55,21 @@ def store_changed(rows: Sequence[models.Model], names: Collection[str]) -> None:
         _send(changed, rows, text)
 
 
-def _texts(
-    rows: Sequence[models.Model], fields: Sequence[Any], *, adding: bool
-) -> Iterator[tuple[list[models.Model], str]]:
-    """As many rows as one statement takes, and they as JSON."""
+def _texts(rows: Sequence[models.Model], fields: Sequence[Any], *, adding: bool) -> Iterator[Part]:
+    parts = _parts(rows, fields, adding=adding)
+    return _ahead(parts) if len(rows) > AT_ONCE else parts
+
+
+def _ahead(parts: Iterator[Part]) -> Iterator[Part]:
+    """Each is made while PostgreSQL is busy with the one before."""
+    part = next(parts, None)
+    while part is not None:
+        following = begun(lambda: next(parts, None), name="next rows")
+        yield part
+        part = following.result()
+
+
+def _parts(rows: Sequence[models.Model], fields: Sequence[Any], *, adding: bool) -> Iterator[Part]:
     values = [(field.column, field.pre_save) for field in fields]
     encode = json.JSONEncoder(default=datetime.isoformat).encode
     some: list[models.Model] = []

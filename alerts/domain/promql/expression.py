@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import promql_parser as library
@@ -119,8 +118,8 @@ def _read(text: str, max_bytes: int) -> Expression:
 def _check_regexes(text: str, tokens: Sequence[Token]) -> None:
     """RE2 must take every regex, and all of them together must stay cheap."""
     size = 0
-    for operator, token in pairwise(tokens):
-        if token.kind == "string" and operator.text in ("=~", "!~"):
+    for place, token in enumerate(tokens):
+        if token[0] == "string" and place and tokens[place - 1][1] in ("=~", "!~"):
             try:
                 size += compiled(unquote(text, token)).programsize
             except PromqlError as error:

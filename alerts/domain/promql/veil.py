@@ -30,23 +30,23 @@ def veil(text: str, tokens: Sequence[Token]) -> Veil:
         return Veil(text)
     parts: list[str] = []
     regexes: list[str] = []
-    position, aligned, before = 0, True, ""
-    for token in tokens:
-        kind, word, start, end = token
-        if kind == "string":
-            if before in ("=~", "!~"):
-                regexes.append(unquote(text, token))
-                # One that accepts what it did of "": a selector must not accept series without any label.
-                shown = '""' if _accepts_nothing(regexes[-1]) else '"p"'
-            else:
-                shown = quote(unquote(text, token)) if word[0] == "`" else word
-            if shown is not word:
-                # Blanks go before it, where no reader would let a matcher stand.
-                gap = end - start - len(shown)
-                aligned = aligned and gap >= 0
-                parts += (text[position:start], " " * gap, shown)
-                position = end
-        before = word
+    position, aligned = 0, True
+    for place, token in enumerate(tokens):
+        if token[0] != "string":
+            continue
+        _, word, start, end = token
+        if place and tokens[place - 1][1] in ("=~", "!~"):
+            regexes.append(unquote(text, token))
+            # One that accepts what it did of "": a selector must not accept series without any label.
+            shown = '""' if _accepts_nothing(regexes[-1]) else '"p"'
+        else:
+            shown = quote(unquote(text, token)) if word[0] == "`" else word
+        if shown is not word:
+            # Blanks go before it, where no reader would let a matcher stand.
+            gap = end - start - len(shown)
+            aligned = aligned and gap >= 0
+            parts += (text[position:start], " " * gap, shown)
+            position = end
     return Veil("".join(parts) + text[position:], tuple(regexes), aligned)
 
 
