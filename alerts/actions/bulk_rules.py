@@ -257,7 +257,7 @@ def _store(write: Write, written: Sequence[_Entry]) -> None:
     # Out of each other's way first: two may swap places, and the database looks at one after the other.
     aside = Concat(Value("moving:"), Cast("pk", CharField()))
     for ids in _parts([entry.row.pk for entry in written if entry.is_moved], READ_AT_ONCE):
-        AlertRule.objects.filter(pk__in=ids).update(scope_key=aside)
+        AlertRule.objects.filter(pk__among=ids).update(scope_key=aside)
     store_changed(changed, STORED)
     store_new(new)
     note({entry.row.pk: entry.noted for entry in written if entry.is_new and entry.noted})

@@ -62,5 +62,5 @@ def note(found: Mapping[int, Collection[str]]) -> None:
 
 def note_again(found: Mapping[int, Collection[str]]) -> None:
     """Of rules whose query reads something else than before."""
-    RuleMetric.objects.filter(rule__in=list(found)).delete()
+    RuleMetric.objects.filter(rule__id__among=found).delete()
     note(found)

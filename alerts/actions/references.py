@@ -28,7 +28,7 @@ class References:
         rows = self._rows.setdefault(model, {})
         unknown = {row_id for row_id in ids if type(row_id) is int and 0 < row_id <= LARGEST_ID} - rows.keys()
         if unknown:
-            found = rows_of(model).select_related(*RELATED.get(model, ())).filter(pk__in=sorted(unknown))
+            found = rows_of(model).select_related(*RELATED.get(model, ())).filter(pk__among=unknown)
             rows |= {row.pk: row for row in found}
         self._complete.add(model)
 
@@ -38,6 +38,6 @@ class References:
         row = rows.get(row_id) if type(row_id) is int else None
         if row is not None and row.living:
             return row
-        if model in self._complete or (type(row_id) is int and row_id in rows):
+        if row is not None or model in self._complete:
             return referred(model, rows, [row_id], [pointer])[0]
         return refer(model, row_id, pointer, *RELATED.get(model, ()))

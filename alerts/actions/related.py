@@ -132,12 +132,10 @@ def _of_keys(keys: Collection[KeyId], at_hand: Mapping[KeyId, AlertRule] | None 
     found: list[Layer] = []
     for kind, names in _by_kind(keys).items():
         for some in _parts(names):
-            living = AlertRule.objects.living().filter(kind=kind, key__among=some)
-            if at_hand:
-                known = _alone(living, at_hand)
-                found += known
-                living = living.filter(key__among=set(some).difference([layer.key for layer in known]))
-            found += load_layers(living)
+            living = AlertRule.objects.living().filter(kind=kind)
+            known = _alone(living.filter(key__among=some), at_hand) if at_hand else []
+            left = set(some).difference([layer.key for layer in known])
+            found += [*known, *load_layers(living.filter(key__among=left))]
     return _by_key(found)
 
 

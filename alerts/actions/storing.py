@@ -34,7 +34,7 @@ def store_new(rows: Sequence[models.Model]) -> None:
         return
     fields = [field for field in _fields(rows) if not field.primary_key]
     columns = ", ".join(map(_column, fields))
-    new = f"INSERT INTO {_table(rows)} ({columns}) SELECT {columns} FROM {{given}} RETURNING id"  # noqa: S608
+    new = f"INSERT INTO {_table(rows)} ({columns}) SELECT {columns} FROM {{given}} RETURNING id"  # noqa: S608  (own names)
     for some, text in _texts(rows, fields, adding=True):
         for row, (row_id,) in zip(some, _send(new, rows, text), strict=True):
             row.pk = row_id
@@ -50,7 +50,7 @@ def store_changed(rows: Sequence[models.Model], names: Collection[str]) -> None:
         return
     named = [field for field in _fields(rows) if field.name in names]
     written = ", ".join(f"{column} = given.{column}" for column in map(_column, named))
-    changed = f"UPDATE {_table(rows)} AS row SET {written} FROM {{given}} WHERE row.id = given.id"  # noqa: S608
+    changed = f"UPDATE {_table(rows)} AS row SET {written} FROM {{given}} WHERE row.id = given.id"  # noqa: S608  (own names)
     for _, text in _texts(rows, [rows[0]._meta.pk, *named], adding=False):
         _send(changed, rows, text)
 

@@ -14,7 +14,7 @@ import promql_parser as library
 
 from alerts.domain.errors import PromqlError
 from alerts.domain.promql import tree as trees
-from alerts.domain.promql.lexer import Token, fault, tokenize, unquote
+from alerts.domain.promql.lexer import Token, fault, strings, tokenize, unquote
 from alerts.domain.promql.limits import (
     COMPILED_MAX_BYTES,
     MAX_BYTES,
@@ -118,8 +118,8 @@ def _read(text: str, max_bytes: int) -> Expression:
 def _check_regexes(text: str, tokens: Sequence[Token]) -> None:
     """RE2 must take every regex, and all of them together must stay cheap."""
     size = 0
-    for place, token in enumerate(tokens):
-        if token[0] == "string" and place and tokens[place - 1][1] in ("=~", "!~"):
+    for token, is_regex in strings(tokens):
+        if is_regex:
             try:
                 size += compiled(unquote(text, token)).programsize
             except PromqlError as error:
@@ -167,15 +167,16 @@ def _selectors(text: str, tree: trees.Node, found: Sequence[Selector]) -> tuple[
     vectors = list(trees.vectors(tree))
     if [(vector.name, vector.matchers) for vector in vectors] != [place[:2] for place in found]:
         raise fault(text, 0, "injection_unproven", "the selectors of this expression cannot be told with certainty")
-    for vector, place in zip(vectors, found, strict=True) if "\\" in text else ():
-        if "\0" in (trees.metric_name(vector) or ""):
-            raise fault(text, place.start, "invalid_promql", "no metric has a NUL in its name")
-    return tuple(
+    selectors = tuple(
         [
             place if place.name is not None else place._replace(name=trees.metric_name(vector))
             for vector, place in zip(vectors, found, strict=True)
         ]
     )
+    for selector in selectors:
+        if selector.name is not None and "\0" in selector.name:
+            raise fault(text, selector.start, "invalid_promql", "no metric has a NUL in its name")
+    return selectors
 
 
 def normalise(text: str) -> str:

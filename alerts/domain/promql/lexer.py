@@ -7,6 +7,7 @@ The lexer decides nothing alone: what is found with it is compared with the pars
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from alerts.domain.errors import Finding, PromqlError
@@ -65,6 +66,13 @@ def tokenize(text: str) -> list[Token]:
     if position != len(text):
         raise fault(text, position, "invalid_promql", _why_unreadable(text, position))
     return tokens
+
+
+def strings(tokens: Sequence[Token]) -> Iterator[tuple[Token, bool]]:
+    """The strings among them, each with whether it is the regex of a matcher."""
+    for place, token in enumerate(tokens):
+        if token[0] == "string":
+            yield token, place > 0 and tokens[place - 1][1] in ("=~", "!~")
 
 
 def _why_unreadable(text: str, position: int) -> str:

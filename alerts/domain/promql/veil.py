@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from alerts.domain.promql.lexer import Token, unquote
+from alerts.domain.promql.lexer import Token, strings, unquote
 from alerts.domain.promql.matchers import compiled, quote
 
 
@@ -31,11 +31,9 @@ def veil(text: str, tokens: Sequence[Token]) -> Veil:
     parts: list[str] = []
     regexes: list[str] = []
     position, aligned = 0, True
-    for place, token in enumerate(tokens):
-        if token[0] != "string":
-            continue
+    for token, is_regex in strings(tokens):
         _, word, start, end = token
-        if place and tokens[place - 1][1] in ("=~", "!~"):
+        if is_regex:
             regexes.append(unquote(text, token))
             # One that accepts what it did of "": a selector must not accept series without any label.
             shown = '""' if _accepts_nothing(regexes[-1]) else '"p"'
