@@ -19,10 +19,11 @@ from alerts.domain import splitting
 from alerts.domain.compiled import Branch, CompiledRule, KeyPlan
 from alerts.domain.compiler import CompiledPolicy, without_garbage_collection
 from alerts.domain.errors import Finding, PolicyConflict, PolicyError
-from alerts.domain.key_compiler import MAX_COMPILED, joined
+from alerts.domain.key_compiler import joined
 from alerts.domain.layers import KeyId, Position
 from alerts.domain.promql.expression import Expression, parse
 from alerts.domain.promql.injection import inject_sparing
+from alerts.domain.promql.limits import COMPILED_MAX_BYTES, is_too_long
 from alerts.domain.promql.matchers import Matcher
 from alerts.domain.promql.metrics import metrics_read
 from alerts.domain.regions import Region
@@ -68,9 +69,9 @@ class _Restriction:
         left = tuple([branch for branch in branches if branch is not None])
         if not left:
             return None
-        expr = left[0].expr if len(left) == 1 else joined([branch.expr for branch in left])
-        if len(expr) > MAX_COMPILED // 4 and len(expr.encode()) > MAX_COMPILED:
-            message = f"held to the server's selector, {rule.key!r} is longer than {MAX_COMPILED:,} bytes"
+        expr = joined([branch.expr for branch in left])
+        if is_too_long(expr):
+            message = f"held to the server's selector, {rule.key!r} is longer than {COMPILED_MAX_BYTES:,} bytes"
             raise PolicyConflict(Finding("compiled_too_large", message, hint="select fewer groups, or say not_in"))
         return replace(rule, expr=expr, branches=left)
 

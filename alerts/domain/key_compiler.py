@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from alerts.domain import diagram, layout, splitting
+from alerts.domain.chains import Chains
 from alerts.domain.common import Common
 from alerts.domain.compiled import Branch, Chain, CompiledRule, Contradiction, KeyPlan, Pairs
 from alerts.domain.errors import Finding, PolicyConflict, PromqlError
@@ -15,12 +16,12 @@ from alerts.domain.layout import Layout
 from alerts.domain.placement import Placement, Placer, alone
 from alerts.domain.promql.expression import Expression, parse
 from alerts.domain.promql.injection import inject
+from alerts.domain.promql.limits import COMPILED_MAX_BYTES, is_too_long
 from alerts.domain.promql.metrics import metrics_read
 from alerts.domain.regions import Region
-from alerts.domain.resolver import EffectiveRule, content_of, fold, resolve
+from alerts.domain.resolver import EffectiveRule
 
 MAX_BRANCHES = 50
-MAX_COMPILED = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,6 @@ class Options:
     determined_by: tuple[str, ...] = ("instance",)
     base_url: str = ""
 
-
-Shape = Hashable | None
-"""All of a rule that cannot change hands silently: name, labels, ``for``, annotations, … but not its query."""
 
 Outcome = tuple[Chain, Chain]
 """The chain that stands for all with the same content, and the layers over whose scopes it must be evaluated as one
@@ -61,12 +59,7 @@ class KeyCompiler:
         self.key_id = layers[0].key_id
         self.kind = layers[0].kind
         self.determined_by = (topology.target_label, *options.determined_by)
-        self._rules: dict[Chain, EffectiveRule | None] = {}
-        self._enabled: dict[Chain, bool] = {}
-        self._owners: dict[Chain, Layer] = {}
-        self._contents = _numbered(content_of(layer) for layer in layers)
-        self._alike: dict[tuple[int, ...], tuple[EffectiveRule, bool, int]] = {}
-        self._shapes: dict[Chain, Shape] = {}
+        self._chains = Chains(topology, layers, self.determined_by)
         self._findings: dict[Finding, None] = {}
         self._labels: tuple[str, ...] = ()
         self._annotated: dict[Pairs, Pairs] = {}
@@ -81,7 +74,7 @@ class KeyCompiler:
     def compile(self) -> KeyPlan:
         root = diagram.build(self.topology, self.layers)
         chains = self._resolve_all(root)
-        plan = KeyPlan(self.key_id, self.layers, root, resolved=self._rules)
+        plan = KeyPlan(self.key_id, self.layers, root, resolved=self._chains.rules)
         if not self._findings:
             self._emit(plan, root, chains)
         plan.findings = tuple(self._findings)
@@ -97,41 +90,12 @@ class KeyCompiler:
         for chain in sorted(diagram.outcomes(root)):
             if not chain:
                 continue
-            rule = self._resolve(chain, report=True)
-            if rule is not None and self._enabled[chain]:
+            rule = self._chains.resolve(chain)
+            self._report(*self._chains.findings(chain))
+            if rule is not None and self._chains.enabled(chain):
                 self._check_own_scope(chain, rule)
                 found.append(chain)
         return found
-
-    def _resolve(self, chain: Chain, report: bool = False) -> EffectiveRule | None:
-        if chain in self._rules and not report:
-            return self._rules[chain]
-        # Chains whose layers say the same, one by one, are the same rule, wherever they are written.
-        content = tuple([self._contents[index] for index in chain])
-        alike = self._alike.get(content)
-        if alike is not None:
-            self._rules[chain], self._enabled[chain], owner = alike
-            self._owners[chain] = self.layers[chain[owner]]
-            return self._rules[chain]
-        folded = fold([self.layers[index] for index in reversed(chain)])
-        rule = None
-        if folded is not None:
-            self._enabled[chain] = folded.enabled
-            self._owners[chain] = folded.owner
-            resolution = resolve(folded)
-            rule = resolution.rule
-            if report and folded.enabled:
-                self._report(*resolution.findings)
-            if rule is not None:
-                owner = next(place for place, index in enumerate(chain) if self.layers[index] is folded.owner)
-                self._alike[content] = (rule, folded.enabled, owner)
-        self._rules[chain] = rule
-        return rule
-
-    def _rule(self, chain: Chain) -> EffectiveRule:
-        rule = self._rules[chain]
-        assert rule is not None, "only chains that resolve are compiled"
-        return rule
 
     def _report(self, *findings: Finding) -> None:
         for finding in findings:
@@ -148,74 +112,21 @@ class KeyCompiler:
             return None
 
     def _check_own_scope(self, chain: Chain, rule: EffectiveRule) -> None:
-        owner = self._owners[chain]
+        owner = self._chains.owner(chain)
         expression = self._expression(rule, owner)
         if expression is not None:
             self._report(*splitting.own_scope_findings(self.topology, owner, expression, rule.unscoped))
 
     # -- place -----------------------------------------------------------------------------------------------------
 
-    def _shape_of(self, chain: Chain) -> Shape:
-        """All that tells rules apart for Alertmanager and ``for``.
-
-        A query is part of it only where its author lets it be cut although it must be evaluated as one thing: then
-        nobody can say which series its pieces yield, and nothing else joins it.
-        """
-        known = self._shapes.get(chain, False)
-        if known is not False:
-            return known
-        rule = self._resolve(chain)
-        shape: Shape = None
-        if rule is not None:
-            by_force = rule.allow_split or rule.partition_by
-            alone = by_force and not self._may_be_cut(chain, self.topology.position_labels)
-            shape = (
-                rule.name,
-                rule.labels,
-                rule.for_duration,
-                rule.keep_firing_for,
-                rule.annotations,
-                rule.interval,
-                rule.partition_by,
-                (rule.expr, rule.unscoped) if alone else None,
-            )
-        self._shapes[chain] = shape
-        return shape
-
-    def _may_be_cut(self, chain: Chain, labels: Iterable[str]) -> bool:
-        return splitting.may_be_cut(self.kind, self._rule(chain), labels, self.determined_by)
-
-    def _interchangeable(self, chain: Chain, part: Chain) -> bool:
-        """Whether the layers that ``part`` lacks change nothing, or only a query that may be cut along their labels."""
-        if self._shape_of(chain) != self._shape_of(part):
-            return False
-        if self._is_same_query(chain, part):
-            return True
-        left_out = {self.topology.label(self.layers[index].scope) for index in chain if index not in part}
-        return self._may_be_cut(chain, sorted(label for label in left_out if label is not None))
-
-    def _is_same_query(self, chain: Chain, part: Chain) -> bool:
-        rule, other = self._rule(chain), self._rule(part)
-        same = (rule.expr, rule.unscoped) == (other.expr, other.unscoped)
-        return same and self._owners[chain] is self._owners[part]
-
-    def _made_by(self, chain: Chain) -> Chain:
-        """The layers that made the rule what it is; stronger ones at its position changed nothing."""
-        for length in range(1, len(chain)):
-            part = chain[-length:]
-            same = self._shape_of(part) == self._shape_of(chain) and self._is_same_query(chain, part)
-            if same and self._enabled[part]:
-                return part
-        return chain
-
     def _emit(self, plan: KeyPlan, root: object, chains: list[Chain]) -> None:
         if not chains:
             return
-        if len(self.layers) == 1 and not self._rule(chains[0]).partition_by:
+        if len(self.layers) == 1 and not self._chains.rule(chains[0]).partition_by:
             self._emit_alone(plan)
             return
         self._labels = splitting.labels_tested(root)
-        placer = Placer(self.topology, self.layers, self._interchangeable)
+        placer = Placer(self.topology, self.layers, self._chains.interchangeable)
         ways = [placer.at_shape, placer.at_strongest, placer.in_full]
         if self.options.layout == "per-scope":
             del ways[0]
@@ -241,7 +152,7 @@ class KeyCompiler:
     def _emit_alone(self, plan: KeyPlan) -> None:
         """The short way for the many keys of one layer: one rule over its scope."""
         chain: Chain = (0,)
-        rule = self._rule(chain)
+        rule = self._chains.rule(chain)
         placement = alone(self.layers[0].scope)
         _, region = diagram.whole_scope(self.topology, self.layers[0].scope)
         expression = parse(rule.expr)
@@ -256,10 +167,10 @@ class KeyCompiler:
         outcome_of: dict[Chain, Outcome] = {}
         leaders: dict[tuple[object, ...], Chain] = {}
         for chain, placement in placements.items():
-            rule = self._rule(chain)
-            content = (placement.label, placement.scope, self._shape_of(chain), rule.expr, rule.unscoped)
+            rule = self._chains.rule(chain)
+            content = (placement.label, placement.scope, self._chains.shape_of(chain), rule.expr, rule.unscoped)
             # Pieces that must stay whole are told apart by what made them, to be compared with that.
-            whole = () if self._may_be_cut(chain, self._labels) else self._made_by(chain)
+            whole = () if self._chains.may_be_cut(chain, self._labels) else self._chains.made_by(chain)
             outcome_of[chain] = (leaders.setdefault(content, chain), whole)
         merged = diagram.relabel(root, outcome_of.get, self.layers)
         boxes = diagram.boxes(merged, self.layers, lambda outcome: outcome is not None)
@@ -268,7 +179,7 @@ class KeyCompiler:
         dropped: dict[Outcome, list[Contradiction]] = {}
         for outcome, regions in sorted(boxes.items()):
             leader, whole = outcome
-            rule = self._rule(leader)
+            rule = self._chains.rule(leader)
             expression = parse(rule.expr)
             if whole:
                 sources = [self.layers[index] for index in whole]
@@ -282,7 +193,7 @@ class KeyCompiler:
                     dropped.setdefault(outcome, []).append(Contradiction(self.layers[leader[0]].scope, region, clash))
                     continue
                 for part, static in splitting.partitions(self.topology, rule, region):
-                    name = (placement.label, placement.scope, self._shape_of(leader), static)
+                    name = (placement.label, placement.scope, self._chains.shape_of(leader), static)
                     classes.setdefault(name, []).append(Piece(leader, outcome, part, static))
         if self._findings:
             return []
@@ -298,7 +209,7 @@ class KeyCompiler:
 
     def _check_scattered(self, pieces: list[Piece]) -> None:
         leader, whole = pieces[0].outcome
-        rule = self._rule(leader)
+        rule = self._chains.rule(leader)
         if whole and 1 < len(pieces) <= MAX_BRANCHES and (rule.allow_split or rule.partition_by):
             regions = [piece.region for piece in pieces]
             self._report(*splitting.scattered_findings(self.layers[whole[0]], rule, regions, self.determined_by))
@@ -321,7 +232,7 @@ class KeyCompiler:
             if len(branches) > 1:
                 branches = tuple(sorted(branches, key=lambda branch: (branch.query, branch.region.text)))
             leader = pieces[0].leader
-            rule = self._compiled(placements[leader], self._rule(leader), pieces[0].static, branches)
+            rule = self._compiled(placements[leader], self._chains.rule(leader), pieces[0].static, branches)
             rules.append(rule)
             for outcome in {piece.outcome for piece in pieces}:
                 rules_of.setdefault(outcome, []).append(rule)
@@ -335,7 +246,7 @@ class KeyCompiler:
 
     def _branches(self, pieces: list[Piece], reads: set[str]) -> Iterator[Branch]:
         for piece in pieces:
-            rule = self._rule(piece.leader)
+            rule = self._chains.rule(piece.leader)
             expression = parse(rule.expr)
             reads |= metrics_read(expression).difference(rule.unscoped)
             region, matchers = self._common.region(piece.region)
@@ -345,18 +256,19 @@ class KeyCompiler:
         self, placement: Placement, rule: EffectiveRule, static: Pairs, branches: tuple[Branch, ...]
     ) -> CompiledRule:
         kind, key = self.kind, self.key_id[1]
-        expr = branches[0].expr if len(branches) == 1 else joined([branch.expr for branch in branches])
-        if len(expr) > MAX_COMPILED // 4 and len(expr.encode()) > MAX_COMPILED:
+        expr = joined([branch.expr for branch in branches])
+        if is_too_long(expr):
             raise PolicyConflict(
                 Finding(
                     "compiled_too_large",
-                    f"{key!r} compiles to an expression of {len(expr.encode()):,} bytes, more than {MAX_COMPILED:,}",
+                    f"{key!r} compiles to an expression of {len(expr.encode()):,} bytes, "
+                    f"more than {COMPILED_MAX_BYTES:,}",
                     hint="give the scopes that differ a key of their own",
                     rule_id=self.layers[0].rule_id,
                 )
             )
         scope = ((self.topology.scope_label, placement.label),) if placement.label is not None else ()
-        standing_for = self._resolve(placement.chain) or rule
+        standing_for = self._chains.resolve(placement.chain) or rule
         affinity = self._affinity(standing_for)
         file, group = layout.place(self.options.layout, placement.scope, affinity, rule.interval)
         return CompiledRule(
@@ -393,12 +305,8 @@ class KeyCompiler:
         return rule.name if self.key_id[0] == "recording" else self.key_id[1]
 
 
-def _numbered(contents: Iterable[Hashable]) -> list[int]:
-    """A small number for each content; equal ones share it."""
-    known: dict[Hashable, int] = {}
-    return [known.setdefault(content, len(known)) for content in contents]
-
-
 def joined(exprs: list[str]) -> str:
     """Expressions over disjoint series as one. A comment at an expression's end must not swallow the bracket."""
+    if len(exprs) == 1:
+        return exprs[0]
     return "\nor\n".join(f"({expr}\n)" if "#" in expr.rsplit("\n", 1)[-1] else f"({expr})" for expr in exprs)

@@ -19,7 +19,7 @@ from alerts.domain.errors import PromqlError
 from alerts.domain.promql import tree as trees
 from alerts.domain.promql.expression import Expression, parse_tree, read_tree
 from alerts.domain.promql.lexer import fault
-from alerts.domain.promql.limits import COMPILED_MAX_BYTES
+from alerts.domain.promql.limits import COMPILED_MAX_BYTES, is_too_long
 from alerts.domain.promql.matchers import Matcher
 from alerts.domain.promql.veil import Veil
 
@@ -125,7 +125,7 @@ def _filled(pieces: Sequence[str], slots: Sequence[tuple[int, ...]], matchers: S
 
 
 def _bounded(expression: Expression, text: str) -> str:
-    if len(text) > COMPILED_MAX_BYTES // 4 and len(text.encode()) > COMPILED_MAX_BYTES:
+    if is_too_long(text):
         message = f"with its label matchers the expression is longer than {COMPILED_MAX_BYTES} bytes"
         raise fault(expression.text, 0, "too_long", message)
     return text

@@ -44,6 +44,11 @@ def _too_long(text: str, max_bytes: int) -> Exception:
     return fault(text, 0, "too_long", f"the expression is longer than {max_bytes} bytes")
 
 
+def is_too_long(text: str) -> bool:
+    """Whether text that the compiler made has more bytes than it may have."""
+    return len(text) > COMPILED_MAX_BYTES // 4 and len(text.encode()) > COMPILED_MAX_BYTES
+
+
 def check_tokens(text: str, tokens: Sequence[Token], max_depth: int, max_operators: int) -> None:
     depth = operators = leaning = 0
     before = "("
